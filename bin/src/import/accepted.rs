@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use relay_config::{Document, Format, LoadError, Loader, Problem};
 
 use super::error::ImportError;
-use super::references::variables;
 use super::report::Report;
 use super::tables::{Table, into_table, take};
-use super::yaml_text;
 use crate::settings::variable;
 
 /// Removes every setting that the loader refuses, until it accepts the rest.
@@ -39,9 +37,9 @@ pub(super) fn accepted(mut draft: Table, report: &mut Report) -> Result<Table, I
 
 /// Loads the draft, with a value for every variable that it refers to.
 fn load(draft: &Table) -> Result<(), LoadError> {
-    let text = yaml_text::write(&Document::Table(draft.clone()));
-    let environment =
-        variables(&Document::Table(draft.clone())).into_iter().map(|name| (name, "1".to_owned()));
+    let draft = Document::Table(draft.clone());
+    let environment = draft.variables().into_iter().map(|name| (name, "1".to_owned()));
+    let text = draft.to_text(Format::Yaml);
     Loader::new().with_text("import", Format::Yaml, text).with_environment(environment).load().map(drop)
 }
 
@@ -50,7 +48,7 @@ fn load(draft: &Table) -> Result<(), LoadError> {
 fn refused(problems: &[Problem], draft: &Table) -> BTreeMap<Vec<Step>, (String, String)> {
     let entry = |problem: &Problem| (steps(&problem.path), (problem.path.clone(), problem.fault.to_string()));
     let is_known = |path: &[Step]| {
-        find(draft, path).is_none_or(|value| variables(value).iter().all(|name| variable(name).is_some()))
+        find(draft, path).is_none_or(|value| value.variables().iter().all(|name| variable(name).is_some()))
     };
     problems.iter().map(entry).filter(|(path, _)| is_known(path)).collect()
 }

@@ -2,7 +2,6 @@
 
 use relay_config::Document;
 
-use super::references::escape;
 use super::report::Report;
 use super::tables::{Table, edit, set, set_default, text, whole};
 use super::vendors::endpoint;
@@ -251,7 +250,8 @@ pub(super) fn reference(value: &Document) -> Document {
     match value {
         Document::Text(text) => match text.strip_prefix(VARIABLE) {
             Some(name) => format!("${{{name}}}").into(),
-            None => escape(text).into(),
+            // The other program knows no `${NAME}`.
+            None => Document::literal(text),
         },
         value => value.clone(),
     }

@@ -21,9 +21,7 @@ mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod toml_text;
 mod vendors;
-mod yaml_text;
 
 use std::path::Path;
 
@@ -76,10 +74,6 @@ fn convert(source: Source, document: Document, report: &mut Report) -> Table {
 
 /// Returns the file with its first line.
 fn text(source: Source, format: Format, draft: &Table) -> String {
-    let document = Document::Table(draft.clone());
-    let body = match format {
-        Format::Toml => toml_text::write(&document),
-        _ => yaml_text::write(&document),
-    };
+    let body = Document::Table(draft.clone()).to_text(format);
     format!("# Converted from the configuration of {source} by `cc-relay config import`.\n{body}")
 }

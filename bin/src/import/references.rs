@@ -1,6 +1,5 @@
 //! References to environment variables, and secrets that must not be printed.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use relay_config::Document;
@@ -25,11 +24,6 @@ const SECRETS: [&str; 8] = [
 /// Texts without a name after the `$` are kept.
 pub(super) fn expand_dollars(document: &mut Document) {
     each_text(document, &mut |text| *text = with_braces(text));
-}
-
-/// Makes every `${` of a text a literal one: the other program knows no such references.
-pub(super) fn escape(text: &str) -> String {
-    text.replace("${", "$${")
 }
 
 fn each_text(document: &mut Document, change: &mut impl FnMut(&mut String)) {
@@ -62,32 +56,9 @@ fn with_braces(text: &str) -> String {
     result
 }
 
-/// Returns the variables that the texts below `document` refer to, without those that have a default.
-pub(super) fn variables(document: &Document) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    collect(document, &mut names);
-    names
-}
-
-fn collect(document: &Document, names: &mut BTreeSet<String>) {
-    match document {
-        Document::Text(text) => {
-            for part in text.replace("$${", "").split("${").skip(1) {
-                let name = part.split('}').next().unwrap_or_default();
-                if !name.is_empty() && !name.contains(":-") {
-                    names.insert(name.to_owned());
-                }
-            }
-        }
-        Document::List(items) => items.iter().for_each(|item| collect(item, names)),
-        Document::Table(entries) => entries.iter().for_each(|(_, value)| collect(value, names)),
-        _ => {}
-    }
-}
-
 /// Prints the variables that must be set before the start.
 pub(super) fn announce(draft: &Table, out: &mut Output) -> io::Result<()> {
-    let unset = variables(&Document::Table(draft.clone()));
+    let unset = Document::Table(draft.clone()).variables();
     let unset: Vec<_> = unset.into_iter().filter(|name| std::env::var_os(name).is_none()).collect();
     match unset.as_slice() {
         [] => Ok(()),
@@ -151,11 +122,5 @@ mod tests {
         ] {
             assert_eq!(with_braces(from), to);
         }
-    }
-
-    #[test]
-    fn variables_are_found_unless_they_are_literal_or_have_a_default() {
-        let document = Document::List(vec!["${A}-${B:-x}".into(), "$${C}".into(), "${D}${A}".into()]);
-        assert_eq!(variables(&document).into_iter().collect::<Vec<_>>(), ["A", "D"]);
     }
 }

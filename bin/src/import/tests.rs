@@ -19,13 +19,11 @@ fn check(name: &str, from: Source, expected: &str) -> Report {
     let expected = std::fs::read_to_string(testdata(expected)).unwrap();
     assert_eq!(text(source, Format::Yaml, &draft), expected);
     let document = Document::Table(draft);
-    let variables = references::variables(&document).into_iter().enumerate();
+    let variables = document.variables().into_iter().enumerate();
     let environment: Vec<_> = variables.map(|(index, name)| (name, format!("value-{index}"))).collect();
-    for (name, format, text) in [
-        ("t.yaml", Format::Yaml, yaml_text::write(&document)),
-        ("t.toml", Format::Toml, toml_text::write(&document)),
-    ] {
-        let loader = Loader::new().with_text(name, format, text).with_environment(environment.clone());
+    for format in [Format::Yaml, Format::Toml] {
+        let loader = Loader::new().with_text("t", format, document.to_text(format));
+        let loader = loader.with_environment(environment.clone());
         let loaded = loader.load().unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     }

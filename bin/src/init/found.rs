@@ -1,16 +1,18 @@
 //! The entries of providers that were found.
 
 use relay_config::{
-    AwsCredentials, CloudFiles, Discovery, DiscoverySource, KINDS, ModelRule, ProviderConfig, ProviderKind,
+    AwsCredentials, CloudFiles, Discovery, DiscoverySource, Document, KINDS, ModelRule, ProviderConfig,
+    ProviderKind,
 };
 
-use super::entry::{Entry, Value};
+use super::entry::Entry;
 use crate::settings::variable;
 
 /// Returns the entry of a discovered provider, with comments about its sources.
 pub(super) fn entry(provider: &ProviderConfig, discovery: &Discovery, cloud: &CloudFiles) -> Entry {
     let (name, kind) = (provider.name.as_str(), provider.kind.as_str());
-    let mut entry = Entry::new(name, kind, true).with("priority", Value::Number(provider.priority));
+    let mut entry =
+        Entry::new(name, kind, true).with("priority", Document::Number(provider.priority.to_string()));
     let spec = KINDS.iter().find(|spec| spec.name == kind);
     entry.comments.extend(spec.map(|spec| spec.description.to_owned()));
     // The other lines are about the models, which the mapping shows.
@@ -23,43 +25,39 @@ pub(super) fn entry(provider: &ProviderConfig, discovery: &Discovery, cloud: &Cl
     }
     let entry = of_kind(entry, provider, cloud);
     let entry = match key_variable(provider) {
-        Some(variable) if !provider.keys.is_empty() => entry.with("keys", Value::Key(variable)),
+        Some(variable) if !provider.keys.is_empty() => entry.with_key_of(&variable),
         _ => entry,
     };
-    match mapping(provider) {
-        mapping if mapping.is_empty() => entry,
-        mapping => entry.with("model_mapping", Value::Map(mapping)),
-    }
+    entry.with_mapping(mapping(provider))
 }
 
 /// Adds the settings that only the kind of the provider has.
 fn of_kind(entry: Entry, provider: &ProviderConfig, cloud: &CloudFiles) -> Entry {
     match &provider.kind {
-        ProviderKind::Ollama { base_url, .. } => entry.with("base_url", Value::text(base_url.to_string())),
+        ProviderKind::Ollama { base_url, .. } => entry.with_text("base_url", base_url.to_string()),
         ProviderKind::Bedrock(config) => {
-            let region = config.region.clone().map(Value::Text);
-            let entry = region.into_iter().fold(entry, |entry, region| entry.with("aws_region", region));
+            let entry =
+                config.region.iter().fold(entry, |entry, region| entry.with_text("aws_region", region));
             let selected = variable("AWS_PROFILE").map(|profile| profile.trim().to_owned());
             let selected =
                 selected.filter(|profile| !profile.is_empty()).or_else(|| cloud.aws_profile.clone());
             let has_keys = variable("AWS_ACCESS_KEY_ID").is_some_and(|key| !key.trim().is_empty());
             let is_selected = config.credentials == AwsCredentials::DefaultChain && !has_keys;
             match selected.filter(|_| is_selected) {
-                Some(profile) => {
-                    other_profiles(entry, cloud, &profile).with("aws_profile", Value::Text(profile))
-                }
+                Some(profile) => other_profiles(entry, cloud, &profile).with_text("aws_profile", profile),
                 None => entry,
             }
         }
         ProviderKind::Vertex(config) => {
-            let project = config.project.clone().map(Value::Text);
-            let entry =
-                project.into_iter().fold(entry, |entry, project| entry.with("gcp_project_id", project));
-            entry.with("gcp_region", Value::text(&*config.region))
+            let entry = config
+                .project
+                .iter()
+                .fold(entry, |entry, project| entry.with_text("gcp_project_id", project));
+            entry.with_text("gcp_region", &config.region)
         }
         ProviderKind::Azure(_) => {
             let resource = variable("AZURE_RESOURCE_NAME").unwrap_or_default();
-            entry.with("azure_resource_name", Value::text(resource.trim()))
+            entry.with_text("azure_resource_name", resource.trim())
         }
         _ => entry,
     }

@@ -1,8 +1,8 @@
 //! The file as YAML and as TOML.
 
-use relay_config::{Format, TEMPLATE, TEMPLATE_TOML};
+use relay_config::{Document, Format, TEMPLATE, TEMPLATE_TOML};
 
-use super::entry::{Entry, Value};
+use super::entry::Entry;
 
 /// The lines of the YAML template before and after the providers.
 const PROVIDERS: &str = "providers:\n";
@@ -65,70 +65,15 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 fn yaml(entry: &Entry) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (key, value) in &entry.settings {
-        let lead = if lines.is_empty() { "- " } else { "  " };
-        match value {
-            Value::Key(variable) => {
-                lines.push(format!("{lead}{key}:"));
-                lines.push(format!("    - key: {}", reference(variable)));
-            }
-            Value::Map(pairs) => {
-                lines.push(format!("{lead}{key}:"));
-                let pair =
-                    |(name, target): &(String, String)| format!("    {}: {}", quoted(name), plain(target));
-                lines.extend(pairs.iter().map(pair));
-            }
-            Value::Text(text) => lines.push(format!("{lead}{key}: {}", plain(text))),
-            Value::Number(number) => lines.push(format!("{lead}{key}: {number}")),
-        }
-    }
-    lines
+    let provider = Document::List(vec![Document::Table(entry.settings.clone())]);
+    provider.to_text(Format::Yaml).lines().map(str::to_owned).collect()
 }
 
+/// Returns the lines of a provider, with its keys and its mapping on one line each: a setting below a header of their own would
+/// belong to them.
 fn toml(entry: &Entry) -> Vec<String> {
-    let mut lines = vec!["[[providers]]".to_owned()];
-    for (key, value) in &entry.settings {
-        let value = match value {
-            Value::Key(variable) => format!("[{{ key = {} }}]", quoted_reference(variable)),
-            Value::Map(pairs) => {
-                let pairs: Vec<_> = pairs
-                    .iter()
-                    .map(|(name, target)| format!("{} = {}", quoted(name), quoted(target)))
-                    .collect();
-                format!("{{ {} }}", pairs.join(", "))
-            }
-            Value::Text(text) => quoted(text),
-            Value::Number(number) => number.to_string(),
-        };
-        lines.push(format!("{key} = {value}"));
-    }
-    lines
-}
-
-fn reference(variable: &str) -> String {
-    format!("${{{variable}}}")
-}
-
-fn quoted_reference(variable: &str) -> String {
-    format!("\"{}\"", reference(variable))
-}
-
-/// Returns a text for YAML: without quotes if it is a plain name.
-fn plain(text: &str) -> String {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());
-    let is_word =
-        ["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
-    match starts && !is_word && text.chars().all(is_name) {
-        true => text.to_owned(),
-        false => quoted(text),
-    }
-}
-
-/// Returns a text in the quotes of JSON, which YAML and TOML read alike. A reference to a variable in it is escaped.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text.replace("${", "$${")).to_string().replace('\u{7f}', "\\u007f")
+    let settings = entry.settings.iter().map(|(key, value)| format!("{key} = {}", value.to_toml_value()));
+    ["[[providers]]".to_owned()].into_iter().chain(settings).collect()
 }
 
 #[cfg(test)]
@@ -142,10 +87,10 @@ mod tests {
         [
             Entry::new("first", "ollama", true)
                 .with_comment("one\ntwo: \u{1b}three")
-                .with("priority", Value::Number(2))
-                .with("base_url", Value::text("http://localhost:1"))
-                .with("model_mapping", Value::Map(map)),
-            Entry::new("second", "zai", false).with("keys", Value::Key("ZAI_API_KEY".to_owned())),
+                .with("priority", Document::Number("2".to_owned()))
+                .with_text("base_url", "http://localhost:1")
+                .with_mapping(map),
+            Entry::new("second", "zai", false).with_key_of("ZAI_API_KEY"),
         ]
     }
 

@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 
+use relay_config::Document;
+
 use super::error::ServiceError;
 use super::scope::Scope;
 use crate::settings::variable;
+
+/// The variable that systemd sets for a service with credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Returns the path of this program that stays valid after an upgrade: the entry in `PATH` that leads to it, such as the link of
 /// Homebrew, otherwise the file itself.
@@ -33,25 +38,11 @@ pub(super) fn check_place(path: &Path, scope: Scope, advice: &'static str) -> Re
 }
 
 /// Returns the variables that a configuration needs, and that are not in the file of the service's environment.
-pub(super) fn missing(config: &str, environment: &str) -> Vec<String> {
+pub(super) fn missing(config: &Document, environment: &str) -> Vec<String> {
     let set: BTreeSet<_> =
         environment.lines().filter_map(|line| Some(line.trim().split_once('=')?.0)).collect();
-    let mut missing = BTreeSet::new();
-    for line in config.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        missing.extend(needed(line).filter(|name| !set.contains(name)));
-    }
-    missing.into_iter().map(str::to_owned).collect()
-}
-
-/// The variables in a line that have no default: `${NAME}`, and neither `${NAME:-default}` nor `$${NAME}`.
-fn needed(line: &str) -> impl Iterator<Item = &str> {
-    line.match_indices("${").filter_map(move |(at, _)| {
-        let (name, _) = line[at + 2..].split_once('}')?;
-        let is_escaped = line[..at].ends_with('$');
-        let is_name =
-            !name.is_empty() && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-        (is_name && !is_escaped && name != "CREDENTIALS_DIRECTORY").then_some(name)
-    })
+    let needed = config.variables().into_iter();
+    needed.filter(|name| name != CREDENTIALS && !set.contains(name.as_str())).collect()
 }
 
 /// The directory of the user's configurations.
@@ -66,11 +57,14 @@ pub(super) fn absolute(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use relay_config::Format;
+
     use super::*;
 
     #[test]
     fn variables_without_a_default_that_the_environment_lacks_are_missing() {
-        let config = "a: ${ONE} ${TWO}\n# b: ${COMMENT}\nc: $${LITERAL} ${THREE:-x} ${ONE}\nd: ${CREDENTIALS_DIRECTORY}/k\ne: ${";
+        let config = "a: ${ONE} ${TWO}\n# b: ${COMMENT}\nc: ['$${LITERAL}', '${THREE:-x} ${ONE}']\nd: ${CREDENTIALS_DIRECTORY}/k";
+        let config = &Document::read("c", Format::Yaml, config).unwrap();
         assert_eq!(missing(config, "TWO=2\n"), ["ONE"]);
         assert_eq!(missing(config, ""), ["ONE", "TWO"]);
         assert_eq!(missing(config, "# c\nONE=1\n TWO=x=y"), Vec::<String>::new());

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::styling::AnsiColor;
+use relay_config::{Document, Format};
 
 use self::arguments::ServiceCommand;
 pub(crate) use self::error::ServiceError;
@@ -129,10 +130,10 @@ fn warn_about_variables(service: &Service, invocation: &Invocation) -> std::io::
              variables of this shell; `cc-relay config init` writes a file",
         );
     };
-    let Ok(text) = std::fs::read_to_string(config) else { return Ok(()) };
+    let Some(document) = document(config) else { return Ok(()) };
     let environment = service.environment_file();
     let set = environment.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let missing = environment::missing(&text, &set);
+    let missing = environment::missing(&document, &set);
     if missing.is_empty() {
         return Ok(());
     }
@@ -148,6 +149,12 @@ fn warn_about_variables(service: &Service, invocation: &Invocation) -> std::io::
              chmod 600"
         )),
     }
+}
+
+/// Reads a configuration. `None` if it cannot be read: the start of the service reports the reason.
+fn document(config: &Path) -> Option<Document> {
+    let text = std::fs::read_to_string(config).ok()?;
+    Document::read(config.display().to_string(), Format::of(config)?, &text).ok()
 }
 
 fn uninstall(service: &Service, dry_run: bool, out: &mut Output) -> Result<(), ServiceError> {

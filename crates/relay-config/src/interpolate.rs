@@ -120,37 +120,21 @@ impl Expander<'_> {
 
     /// Returns the text with its references replaced, or `None` if it has none.
     fn text(&mut self, text: &str) -> Result<Option<String>, Fault> {
-        let Some(first) = text.find("${") else { return Ok(None) };
-        let mut expanded = String::with_capacity(text.len());
-        let mut rest = text;
-        let mut next = Some(first);
-        while let Some(at) = next {
-            let (before, from) = rest.split_at(at);
-            if let Some(escaped) = before.strip_suffix('$') {
-                expanded.extend([escaped, "${"]);
-                rest = &from[2..];
-            } else {
-                expanded.push_str(before);
-                let (reference, after) = from[2..].split_once('}').ok_or(Fault::Reference)?;
-                expanded.push_str(self.look_up(reference)?);
-                rest = after;
-            }
-            next = rest.find("${");
+        if !text.contains(OPEN) {
+            return Ok(None);
         }
-        expanded.push_str(rest);
+        let mut expanded = String::with_capacity(text.len());
+        for part in Parts(text) {
+            match part? {
+                Part::Text(text) => expanded.push_str(text),
+                Part::Reference(reference) => expanded.push_str(self.look_up(reference)?),
+            }
+        }
         Ok(Some(expanded))
     }
 
-    /// Returns the value of `NAME` or `NAME:-default`. As in a shell, the default also replaces an empty value.
-    fn look_up<'t>(&'t mut self, reference: &'t str) -> Result<&'t str, Fault> {
-        let (name, default) = match reference.split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (reference, None),
-        };
-        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !starts_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(Fault::Reference);
-        }
+    /// Returns the value of a reference. As in a shell, the default also replaces an empty value.
+    fn look_up<'t>(&'t mut self, Reference { name, default }: Reference<'t>) -> Result<&'t str, Fault> {
         self.names.insert(name.to_owned());
         match (self.variables.get(name), default) {
             (Some(value), None) => Ok(value),
@@ -158,5 +142,77 @@ impl Expander<'_> {
             (None, Some(default)) => Ok(default),
             (None, None) => Err(Fault::Unset { variable: name.to_owned(), is_optional: false }),
         }
+    }
+}
+
+/// Returns the variables without a default that a text refers to.
+pub(crate) fn required(text: &str) -> impl Iterator<Item = &str> {
+    Parts(text).filter_map(|part| match part {
+        Ok(Part::Reference(Reference { name, default: None })) => Some(name),
+        _ => None,
+    })
+}
+
+/// Returns `true` if the text is one reference without a default, such as `${NAME}`.
+pub(crate) fn is_reference(text: &str) -> bool {
+    let mut parts = Parts(text);
+    matches!(parts.next(), Some(Ok(Part::Reference(Reference { default: None, .. }))))
+        && parts.next().is_none()
+}
+
+/// The start of a reference.
+const OPEN: &str = "${";
+
+/// The start of a reference that is text.
+const ESCAPED: &str = "$${";
+
+/// The references of a text and the texts around them, in their order. An error is the last item.
+struct Parts<'t>(&'t str);
+
+enum Part<'t> {
+    Text(&'t str),
+    Reference(Reference<'t>),
+}
+
+/// A reference to a variable: `${NAME}` or `${NAME:-default}`.
+struct Reference<'t> {
+    name: &'t str,
+    default: Option<&'t str>,
+}
+
+impl<'t> Iterator for Parts<'t> {
+    type Item = Result<Part<'t>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.0;
+        let (part, rest) = match text.find(OPEN) {
+            None if text.is_empty() => return None,
+            None => (Ok(Part::Text(text)), ""),
+            Some(0) => match text[OPEN.len()..].split_once('}') {
+                Some((reference, rest)) => (Reference::parse(reference).map(Part::Reference), rest),
+                None => (Err(Fault::Reference), ""),
+            },
+            Some(1) if text.starts_with(ESCAPED) => (Ok(Part::Text(OPEN)), &text[ESCAPED.len()..]),
+            Some(at) => {
+                // The dollar sign of an escape belongs to the next part.
+                let end = if text[..at].ends_with('$') { at - 1 } else { at };
+                (Ok(Part::Text(&text[..end])), &text[end..])
+            }
+        };
+        self.0 = if part.is_ok() { rest } else { "" };
+        Some(part)
+    }
+}
+
+impl<'t> Reference<'t> {
+    /// Parses the text between the braces.
+    fn parse(text: &'t str) -> Result<Self, Fault> {
+        let (name, default) = match text.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (text, None),
+        };
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let is_name = starts_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        is_name.then_some(Self { name, default }).ok_or(Fault::Reference)
     }
 }

@@ -285,7 +285,7 @@ impl<'a> Reader<'a, '_> {
 /// Returns the value of a plain scalar.
 /// # Source
 /// YAML 1.2, section 10.3.2, core schema.
-pub(crate) fn plain(text: String) -> Value {
+fn plain(text: String) -> Value {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
@@ -318,11 +318,4 @@ fn number(text: &str) -> Option<Option<i128>> {
         Ok(whole) => Some(Some(whole)),
         Err(_) => text.parse::<f64>().ok().map(|_| None),
     }
-}
-
-/// Returns `true` if `text` can be written in YAML without quotes and is read back as a string.
-pub(crate) fn is_plain_text(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
-        && matches!(plain(text.to_owned()), Value::Text(_))
 }

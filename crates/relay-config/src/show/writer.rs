@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::document::scalar;
 use crate::secret::Secret;
-use crate::yaml::is_plain_text;
 
 /// YAML in block style, which is written line by line, and the settings in it.
 #[derive(Default)]
@@ -135,10 +135,5 @@ fn joined(path: &str, key: &str) -> String {
 
 /// Returns `text` as a YAML scalar that is read back as the same string, also after expansion.
 pub(super) fn quoted(text: &str) -> String {
-    if is_plain_text(text) { text.to_owned() } else { escaped(text) }
-}
-
-/// Returns a double-quoted scalar. YAML has all escapes of JSON.
-fn escaped(text: &str) -> String {
-    serde_json::Value::from(text.replace("${", "$${")).to_string()
+    scalar::yaml_flow(&scalar::literal(text))
 }

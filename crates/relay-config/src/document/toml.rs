@@ -1,27 +1,27 @@
-//! Writes a draft as TOML.
+//! Writes a document as TOML.
 
 use std::fmt::Write as _;
 
-use relay_config::Document;
+use super::Document;
+use super::scalar::{quoted, toml_key, toml_number};
 
-use super::yaml_text::quoted;
-
-/// Returns the document as TOML. A value that is absent is not written: TOML has none.
+/// Returns the entries of a table as TOML.
 pub(super) fn write(document: &Document) -> String {
     let mut text = String::new();
     table(document, "", &mut text);
     text.trim_start().to_owned()
 }
 
-/// Writes the values of a table, and then the tables inside it: what follows a header belongs to it.
+/// Writes the values of a table, and then the tables inside of it: the lines below a header belong to that header.
 fn table(document: &Document, path: &str, text: &mut String) {
-    let entries = document.entries().iter().filter(|(_, value)| *value != Document::Null);
-    let (tables, values): (Vec<_>, Vec<_>) = entries.partition(|(_, value)| has_header(value));
+    let (tables, values): (Vec<_>, Vec<_>) = present(document).partition(|(_, value)| has_header(value));
     for (key, value) in values {
-        let _ = writeln!(text, "{} = {}", bare(key), inline(value));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{} = {}", toml_key(key), inline(value));
     }
     for (key, value) in tables {
-        let path = if path.is_empty() { bare(key) } else { format!("{path}.{}", bare(key)) };
+        let key = toml_key(key);
+        let path = if path.is_empty() { key } else { format!("{path}.{key}") };
         match value {
             Document::List(items) => {
                 for item in items {
@@ -37,6 +37,11 @@ fn table(document: &Document, path: &str, text: &mut String) {
     }
 }
 
+/// Returns the entries of a table that have a value: TOML has no other.
+fn present(document: &Document) -> impl Iterator<Item = &(String, Document)> {
+    document.entries().iter().filter(|(_, value)| *value != Document::Null)
+}
+
 /// Returns `true` for a table, and for a list of tables.
 fn has_header(value: &Document) -> bool {
     let is_table = |value: &Document| matches!(value, Document::Table(_));
@@ -44,22 +49,16 @@ fn has_header(value: &Document) -> bool {
 }
 
 /// Returns a value on one line.
-fn inline(value: &Document) -> String {
+pub(super) fn inline(value: &Document) -> String {
     match value {
         Document::Null => quoted(""),
         Document::Bool(value) => value.to_string(),
-        Document::Number(text) => text.clone(),
+        Document::Number(text) => toml_number(text),
         Document::Text(text) => quoted(text),
         Document::List(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
-        Document::Table(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{} = {}", bare(key), inline(value)));
+        Document::Table(_) => {
+            let entries = present(value).map(|(key, value)| format!("{} = {}", toml_key(key), inline(value)));
             format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-/// Returns a key, in quotes if TOML needs them.
-fn bare(key: &str) -> String {
-    let is_bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    if is_bare { key.to_owned() } else { quoted(key) }
 }

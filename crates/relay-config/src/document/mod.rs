@@ -1,15 +1,23 @@
 //! The values of a YAML, TOML or JSON text, for a program that reads or writes the files of others.
 
+pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
+mod text;
+mod toml;
+mod yaml;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::error::LoadError;
+use crate::interpolate;
 use crate::load::Format;
 use crate::report::Report;
 use crate::tree::{Node, Value};
-use crate::{toml, yaml};
 
 /// The values of a text, in its order. No value is interpreted: `${NAME}` is text.
 ///
@@ -45,13 +53,36 @@ impl Document {
     pub fn read(name: impl Into<Arc<str>>, format: Format, text: &str) -> Result<Self, LoadError> {
         let (name, mut report) = (name.into(), Report::default());
         let root = match format {
-            Format::Yaml => yaml::parse(&name, text, &mut report),
-            Format::Toml => toml::parse(&name, text, &mut report),
+            Format::Yaml => crate::yaml::parse(&name, text, &mut report),
+            Format::Toml => crate::toml::parse(&name, text, &mut report),
         };
         let (problems, _) = report.finish();
         match root {
             Some(root) if problems.is_empty() => Ok(Self::of(root)),
             _ => Err(LoadError::Invalid { problems }),
+        }
+    }
+
+    /// Returns a text of which the loader takes nothing for a reference to a variable.
+    #[must_use]
+    pub fn literal(text: &str) -> Self {
+        Self::Text(scalar::literal(text))
+    }
+
+    /// Returns the variables without a default that the texts below this value refer to.
+    #[must_use]
+    pub fn variables(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.each_text(&mut |text| names.extend(interpolate::required(text).map(str::to_owned)));
+        names
+    }
+
+    fn each_text(&self, visit: &mut impl FnMut(&str)) {
+        match self {
+            Self::Text(text) => visit(text),
+            Self::List(items) => items.iter().for_each(|item| item.each_text(visit)),
+            Self::Table(entries) => entries.iter().for_each(|(_, value)| value.each_text(visit)),
+            Self::Null | Self::Bool(_) | Self::Number(_) => {}
         }
     }
 
@@ -176,28 +207,5 @@ impl<'de> Visitor<'de> for Values {
             table.push(entry);
         }
         Ok(Document::Table(table))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn yaml_toml_and_json_are_read_in_their_order() {
-        let yaml = "b: 1\na: [x, true, ~]\nc: { d: '${E}' }";
-        let json = r#"{ "b": 1, "a": ["x", true, null], "c": { "d": "${E}" } }"#;
-        let read = Document::read("a.yaml", Format::Yaml, yaml).unwrap();
-        assert_eq!(read, serde_json::from_str(json).unwrap());
-        let keys: Vec<_> = read.entries().iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["b", "a", "c"]);
-        let toml = Document::read("a.toml", Format::Toml, "b = 1\nc.d = '${E}'").unwrap();
-        assert_eq!((toml.get("b"), toml.get("c")), (read.get("b"), read.get("c")));
-    }
-
-    #[test]
-    fn a_mistake_in_the_text_has_its_place() {
-        let error = Document::read("a.yaml", Format::Yaml, "a: [1\nb: 2").unwrap_err();
-        assert!(error.to_string().starts_with("a.yaml:"), "{error}");
     }
 }
