@@ -25,10 +25,12 @@ pub(crate) struct Start {
 pub(crate) enum Origin {
     File(PathBuf),
     Demo,
-    /// The environment, since there is no file: the providers found, and the variables that would add more.
+    /// The environment, since there is no file: the providers found, the variables that would add more, and the values that cannot be
+    /// used.
     Environment {
         found: Vec<String>,
         missing: Vec<String>,
+        faults: Vec<String>,
     },
 }
 
@@ -60,9 +62,9 @@ impl Start {
         if let Some(file) = file(settings)? {
             return Ok(Self { loaded: read_file(settings, &file)?, origin: Origin::File(file) });
         }
-        let Discovery { config, found, missing, .. } = discovered(variable);
+        let Discovery { config, found, missing, faults, .. } = discovered(variable);
         let loaded = loader(settings).with_default_providers(config.providers).load()?;
-        Ok(Self { loaded, origin: Origin::Environment { found, missing } })
+        Ok(Self { loaded, origin: Origin::Environment { found, missing, faults } })
     }
 }
 

@@ -21,8 +21,10 @@ fn mistake(line: &str) -> Check {
 
 fn loaded(start: &Start) -> Vec<Check> {
     let mut checks = vec![origin(&start.origin)];
-    if let Origin::Environment { found, .. } = &start.origin {
+    if let Origin::Environment { found, faults, .. } = &start.origin {
         checks.extend(found.iter().map(|line| Check::ok("found", line)));
+        let fix = "correct the value, or remove it";
+        checks.extend(faults.iter().map(|line| Check::warn("found", line, fix)));
     }
     let warnings = &start.loaded.warnings;
     checks.extend(warnings.iter().map(|warning| concern(warning, &start.origin)));

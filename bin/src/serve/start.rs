@@ -24,10 +24,11 @@ impl Start {
             Origin::Demo => {
                 tracing::info!("demonstration: mock providers answer, nothing leaves this machine");
             }
-            Origin::Environment { found, missing } => {
+            Origin::Environment { found, missing, faults } => {
                 tracing::info!("no configuration file; `cc-relay config init` writes one");
                 found.iter().for_each(|line| tracing::info!("found {line}"));
                 missing.iter().for_each(|line| tracing::info!("for more, {line}"));
+                faults.iter().for_each(|line| tracing::warn!("{line}"));
             }
         }
         for warning in &self.loaded.warnings {

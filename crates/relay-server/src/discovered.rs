@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// that takes tools, and to the deployments that exist. The latter need the feature `azure`.
 ///
 /// Requires a tokio runtime. If a list does not arrive within 3 s, the provider stays as it is, and
-/// [`Discovery::missing`] has the reason.
+/// [`Discovery::faults`] has the reason.
 pub async fn discover_models(discovery: &mut Discovery) {
     let config = &discovery.config;
     let is_ollama = |known: &&ProviderConfig| matches!(known.kind, ProviderKind::Ollama { .. });
@@ -31,11 +31,11 @@ pub async fn discover_models(discovery: &mut Discovery) {
     match model {
         Ok(None) => {}
         Ok(Some(model)) => discovery.set_ollama_model(model.as_deref()),
-        Err(reason) => discovery.missing.push(format!("the models of ollama cannot be listed: {reason}")),
+        Err(reason) => discovery.faults.push(format!("the models of ollama cannot be listed: {reason}")),
     }
     match deployments {
         Ok(deployments) => discovery.set_azure_deployments(deployments),
-        Err(reason) => discovery.missing.push(format!(
+        Err(reason) => discovery.faults.push(format!(
             "the deployments of azure cannot be listed ({reason}), so that each request goes to the deployment with the \
              name of its model; if yours have other names, write a file with providers[].model_mapping for azure"
         )),

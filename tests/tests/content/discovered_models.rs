@@ -95,7 +95,7 @@ async fn a_list_that_cannot_be_read_is_reported_and_leaves_the_provider() {
     let upstream = Upstream::answering(|_| Answer::json(500, &json!({}))).await;
     let mut discovery = discover(&[("OLLAMA_HOST", &upstream.url())]);
     discover_models(&mut discovery).await;
-    let reason = discovery.missing.last().unwrap();
+    let reason = discovery.faults.last().unwrap();
     assert!(
         reason.starts_with("the models of ollama cannot be listed: the upstream answered 500"),
         "{reason}"

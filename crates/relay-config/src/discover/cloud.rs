@@ -5,6 +5,7 @@ use crate::cloud::aws_endpoint::EndpointSwitches;
 use crate::cloud::{aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
 use crate::environment::Environment;
+use crate::error::Fault;
 use crate::kinds::{Implementation, KindSpec};
 
 /// The location that serves the newest models, which single regions do not.
@@ -16,6 +17,33 @@ struct FoundCloud {
     key: Option<String>,
     /// The variables that it was found by, for the log.
     by: String,
+}
+
+/// The reason for which the environment has no provider of a cloud.
+enum Absent {
+    /// The variables that would add it.
+    Missing(String),
+    /// A value that cannot be used.
+    Faulty(String),
+}
+
+impl From<&str> for Absent {
+    fn from(missing: &str) -> Self {
+        Self::Missing(missing.to_owned())
+    }
+}
+
+impl From<String> for Absent {
+    fn from(missing: String) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl Absent {
+    /// The fault of the value at `place`.
+    fn faulty(place: &str, cloud: &str, fault: &Fault) -> Self {
+        Self::Faulty(format!("correct {place} to add {cloud}: {fault}"))
+    }
 }
 
 impl Discovery {
@@ -36,12 +64,13 @@ impl Discovery {
                     self.set_rule(spec.name, rule);
                 }
             }
-            Err(missing) => self.missing.push(missing),
+            Err(Absent::Missing(line)) => self.missing.push(line),
+            Err(Absent::Faulty(line)) => self.faults.push(line),
         }
     }
 }
 
-fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
+fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, Absent> {
     let credentials = aws::credentials_variable(environment).ok_or(
         "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock",
     )?;
@@ -49,12 +78,12 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
     let (by, region) = region
         .or_else(|| Some(("the profile", aws::profile_region(environment, None)?)))
         .ok_or_else(|| format!("set AWS_REGION to add bedrock with {credentials}"))?;
-    aws::check_region(&region).map_err(|fault| format!("correct {by} to add bedrock: {fault}"))?;
+    aws::check_region(&region).map_err(|fault| Absent::faulty(by, "bedrock", &fault))?;
     let mut wrong = None;
     let switches =
         EndpointSwitches::read(environment, None, &mut |place, fault| wrong = Some((place, fault)));
     if let Some((place, fault)) = wrong {
-        return Err(format!("correct {place} to add bedrock: {fault}"));
+        return Err(Absent::faulty(&place, "bedrock", &fault));
     }
     Ok(FoundCloud {
         by: format!("{credentials}, and the region {region} from {by}"),
@@ -69,14 +98,14 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
     })
 }
 
-fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
+fn foundry(environment: Environment<'_>) -> Result<FoundCloud, Absent> {
     let (key, resource) = match (azure_key(environment)?, environment.get("AZURE_RESOURCE_NAME")) {
         (Some(key), Some(resource)) => (key, resource),
-        (Some(_), None) => return Err("set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY".to_owned()),
-        (None, _) => return Err("set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure".to_owned()),
+        (Some(_), None) => return Err("set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY".into()),
+        (None, _) => return Err("set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure".into()),
     };
-    let base_url = azure::base_url(&resource)
-        .map_err(|fault| format!("correct AZURE_RESOURCE_NAME to add azure: {fault}"))?;
+    let base_url =
+        azure::base_url(&resource).map_err(|fault| Absent::faulty("AZURE_RESOURCE_NAME", "azure", &fault))?;
     Ok(FoundCloud {
         by: format!("AZURE_API_KEY{}, and the resource {resource} from AZURE_RESOURCE_NAME", key.remark),
         key: Some(key.key),
@@ -84,16 +113,15 @@ fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
     })
 }
 
-fn azure_key(environment: Environment<'_>) -> Result<Option<FoundKey>, String> {
-    key_in(environment, "AZURE_API_KEY")
-        .map_err(|fault| format!("correct AZURE_API_KEY to add azure: {fault}"))
+fn azure_key(environment: Environment<'_>) -> Result<Option<FoundKey>, Absent> {
+    key_in(environment, "AZURE_API_KEY").map_err(|fault| Absent::faulty("AZURE_API_KEY", "azure", &fault))
 }
 
-fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
+fn vertex(environment: Environment<'_>) -> Result<FoundCloud, Absent> {
     let (variable, project) = google::project(environment).ok_or(
         "set GOOGLE_CLOUD_PROJECT, and log in with gcloud auth application-default login, to add vertex",
     )?;
-    let correct = |variable, fault| format!("correct {variable} to add vertex: {fault}");
+    let correct = |place: &str, fault: Fault| Absent::faulty(place, "vertex", &fault);
     google::check_project(&project).map_err(|fault| correct(variable, fault))?;
     let source = google::credentials_source(environment).ok_or_else(|| {
         format!(
@@ -111,7 +139,7 @@ fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
     let credentials = google::credentials(environment, &mut on_fault);
     let quota_project = google::quota_project(environment, &mut on_fault);
     let universe_domain = google::universe_domain(environment, &credentials, &mut on_fault)
-        .map_err(|fault| format!("correct the credentials to add vertex: {fault}"))?;
+        .map_err(|fault| correct("the credentials", fault))?;
     if let Some((variable, fault)) = wrong {
         return Err(correct(variable, fault));
     }
@@ -146,7 +174,7 @@ mod tests {
             lines.cloned().collect::<Vec<_>>()
         };
         assert_eq!(about_clouds(&discovery.found), found);
-        assert_eq!(about_clouds(&discovery.missing), missing);
+        assert_eq!(about_clouds(&[&*discovery.missing, &discovery.faults].concat()), missing);
         discovery
     }
 

@@ -59,23 +59,26 @@ impl CloudFiles {
     }
 }
 
-/// Returns the project of gcloud's active configuration, or the quota project of the application default credentials.
+/// Returns the project of the credentials file, of gcloud's active configuration, or the quota project of the credentials file.
 ///
 /// # Source
-/// Google Cloud CLI, "Managing gcloud CLI configurations".
+/// google-auth 2.62, `_default.py`, for the order of the first two. Google Cloud CLI, "Managing gcloud CLI configurations".
 fn gcloud_project(environment: Environment<'_>) -> Option<String> {
     let own = environment.get("CLOUDSDK_CONFIG").map(PathBuf::from);
     let directory = own.or_else(|| Some(PathBuf::from(environment.get("HOME")?).join(".config/gcloud")))?;
     let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
     let active = read("active_config").map(|name| name.trim().to_owned());
     let active = active.filter(|name| is_plain(name)).unwrap_or_else(|| "default".to_owned());
-    let configured = read(&format!("configurations/config_{active}")).and_then(|text| project_in(&text));
-    let quota = || {
-        let text = read("application_default_credentials.json")?;
-        let content: serde_json::Value = serde_json::from_str(&text).ok()?;
-        Some(content["quota_project_id"].as_str()?.to_owned())
+    let configured = || project_in(&read(&format!("configurations/config_{active}"))?);
+    let credentials = match environment.get("GOOGLE_APPLICATION_CREDENTIALS") {
+        Some(path) => fs::read_to_string(path).ok(),
+        None => read("application_default_credentials.json"),
     };
-    configured.or_else(quota).filter(|project| google::check_project(project).is_ok())
+    let credentials: Option<serde_json::Value> =
+        credentials.and_then(|text| serde_json::from_str(&text).ok());
+    let in_file = |key: &str| Some(credentials.as_ref()?[key].as_str()?.to_owned());
+    let project = in_file("project_id").or_else(configured).or_else(|| in_file("quota_project_id"));
+    project.filter(|project| google::check_project(project).is_ok())
 }
 
 /// Returns `true` if `name` can be part of the name of a file.
@@ -151,7 +154,12 @@ mod tests {
         assert_eq!(project(&[configuration, active, credentials]).as_deref(), Some("my-project"));
         assert_eq!(project(&[credentials]).as_deref(), Some("other-project"));
         assert_eq!(project(&[configuration, active]), None);
-        let home = home(&[credentials]);
+        let account =
+            (".config/gcloud/account.json", r#"{ "type": "service_account", "project_id": "its-project" }"#);
+        let home = home(&[credentials, account, configuration, active]);
+        let path = home.path().join(account.0);
+        let variables = [("GOOGLE_APPLICATION_CREDENTIALS", path.to_str().unwrap())];
+        assert_eq!(read(&home, &variables).google_project.as_deref(), Some("its-project"));
         assert_eq!(read(&home, &[("GOOGLE_CLOUD_PROJECT", "p")]).google_project, None);
     }
 }

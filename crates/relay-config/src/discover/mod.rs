@@ -24,6 +24,8 @@ pub struct Discovery {
     pub found: Vec<String>,
     /// A line for each variable or server that would add another provider.
     pub missing: Vec<String>,
+    /// A line for each variable whose value cannot be used, and for each provider whose models are unknown, with the reason.
+    pub faults: Vec<String>,
 }
 
 impl Discovery {
@@ -43,7 +45,8 @@ impl Discovery {
         answers: impl FnOnce(&BaseUrl) -> bool,
     ) -> Self {
         let environment = Environment::new(&variable);
-        let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
+        let mut discovery =
+            Self { config: Config::default(), found: Vec::new(), missing: Vec::new(), faults: Vec::new() };
         let mut answers = Some(answers);
         for spec in KINDS {
             match spec.discovery {
@@ -76,7 +79,7 @@ impl Discovery {
             Ok(Some(key)) => self.found.push(format!("{name}: {variable}{}", key.remark)),
             Ok(None) if needs_key => self.missing.push(format!("set {variable} to add {name}")),
             Ok(None) => self.missing.push(format!("set {variable} to give {name} a key of its own")),
-            Err(fault) => self.missing.push(format!("correct {variable} to use it for {name}: {fault}")),
+            Err(fault) => self.faults.push(format!("correct {variable} to use it for {name}: {fault}")),
         }
         let key = found.ok().flatten().map(|found| found.key);
         if key.is_some() || !needs_key {
@@ -94,7 +97,7 @@ impl Discovery {
         let base_url = match ollama::base_url(environment) {
             Ok(own) => own.or_else(|| spec.default_base_url()),
             Err(fault) => {
-                self.missing.push(format!("correct {} to add {}: {fault}", ollama::HOST, spec.name));
+                self.faults.push(format!("correct {} to add {}: {fault}", ollama::HOST, spec.name));
                 return;
             }
         };

@@ -37,7 +37,7 @@ impl Discovery {
                 provider.model_mapping = [(CLAUDE, model)].into_iter().collect();
                 self.found.push(format!("ollama serves {CLAUDE} with {model}"));
             }
-            None => self.missing.push(
+            None => self.faults.push(
                 "pull a model that takes tools, as in `ollama pull qwen3-coder`, to serve Claude models with ollama"
                     .to_owned(),
             ),
@@ -56,7 +56,7 @@ impl Discovery {
         let Some(deployments) = deployments else { return };
         let listed: Vec<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
         if listed.is_empty() {
-            self.missing.push("deploy a Claude model to the resource to serve one with azure".to_owned());
+            self.faults.push("deploy a Claude model to the resource to serve one with azure".to_owned());
         } else {
             self.found.push(format!("azure has the deployments {}", listed.join(", ")));
         }
@@ -147,7 +147,7 @@ mod tests {
         discovery.set_azure_deployments(Some(Vec::new()));
         assert!(
             discovery
-                .missing
+                .faults
                 .contains(&"deploy a Claude model to the resource to serve one with azure".to_owned())
         );
     }
@@ -156,7 +156,7 @@ mod tests {
     fn ollama_serves_every_claude_model_with_one_model() {
         let mut discovery = discovered();
         discovery.set_ollama_model(None);
-        assert!(discovery.missing.last().unwrap().starts_with("pull a model that takes tools"));
+        assert!(discovery.faults.last().unwrap().starts_with("pull a model that takes tools"));
         discovery.set_ollama_model(Some("qwen3-coder:30b"));
         let line = "ollama serves claude-* with qwen3-coder:30b";
         check(&discovery, "ollama", line, ["qwen3-coder:30b", "qwen3-coder:30b"]);

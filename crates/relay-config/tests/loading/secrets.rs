@@ -290,7 +290,7 @@ fn discovered_keys_are_cleaned() {
     let expected = "zai: ZAI_API_KEY; blanks or line breaks and quotes around it were removed";
     assert_eq!(line(&discovery.found, "ZAI_API_KEY"), expected);
     let expected = "correct MINIMAX_API_KEY to use it for minimax: found a secret with the character U+200B at position 4";
-    assert!(line(&discovery.missing, "MINIMAX_API_KEY").starts_with(expected), "{:?}", discovery.missing);
+    assert!(line(&discovery.faults, "MINIMAX_API_KEY").starts_with(expected), "{:?}", discovery.faults);
     assert_eq!(line(&discovery.missing, "DEEPSEEK_API_KEY"), "set DEEPSEEK_API_KEY to add deepseek");
 }
 
