@@ -146,7 +146,7 @@ impl Target {
             return Ok(Written::Yes);
         }
         let written =
-            file::create_directory(&self.real).and_then(|_| file::replace(&self.real, before, after));
+            file::create_directory(&self.real).and_then(|()| file::replace(&self.real, before, after));
         if !matches!(written, Ok(Written::Yes)) {
             // Nothing was changed, so that there is nothing to restore.
             store.set(&self.real, former.as_ref())?;

@@ -1,36 +1,16 @@
 //! A settings file on the disk: found through symbolic links, read, and replaced in one step.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::PersistError;
-
 use super::error::ClaudeSettingsError as Error;
-
-/// The number of symbolic links that are followed, as by Linux.
-const LINKS_MAX: usize = 40;
+use crate::files::{self, Staged};
 
 /// Follows every symbolic link to the file itself, which need not exist. The result is absolute.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
-    let mut path = std::path::absolute(path).map_err(|source| Error::read(path, source))?;
-    for _ in 0..LINKS_MAX {
-        let Ok(target) = fs::read_link(&path) else {
-            return Ok(real_directory(path));
-        };
-        // A relative link starts at the directory of the link.
-        path = real_directory(path).parent().unwrap_or(Path::new("/")).join(target);
-    }
-    Err(Error::LinkLoop { path })
-}
-
-/// Replaces the directory of `path` with its real one, as far as it exists.
-fn real_directory(path: PathBuf) -> PathBuf {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return path };
-    match directory.canonicalize() {
-        Ok(directory) => directory.join(name),
-        Err(_) => path,
-    }
+    let real = files::resolve(path).map_err(|source| Error::read(path, source))?;
+    real.ok_or_else(|| Error::LinkLoop { path: path.to_owned() })
 }
 
 /// Reads the file; `None` if there is none.
@@ -42,15 +22,10 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// Creates the directory of `path` if there is none. Returns `true` if it did.
-pub(super) fn create_directory(path: &Path) -> Result<bool, Error> {
-    let Some(directory) = path.parent().filter(|directory| !directory.exists()) else { return Ok(false) };
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory).map_err(|source| Error::write(directory, source))?;
-    Ok(true)
+/// Creates the directory of `path` if there is none.
+pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
+    let directory = files::directory_of(path);
+    files::create_private_directory(directory).map_err(|source| Error::write(directory, source))
 }
 
 /// The outcome of a change.
@@ -73,29 +48,20 @@ pub(super) fn replace(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) 
         fs::remove_file(path).map_err(|source| Error::write(path, source))?;
         return Ok(Written::Yes);
     };
-    let directory = path.parent().unwrap_or(Path::new("."));
     let fail = |source| Error::write(path, source);
-    // Temporary files have mode 0600.
-    let mut file = tempfile::Builder::new().prefix(".cc-relay-").tempfile_in(directory).map_err(fail)?;
-    file.write_all(after).map_err(fail)?;
+    let staged = Staged::new(path, after).map_err(fail)?;
     if let Some(metadata) = &metadata {
-        keep_owner_and_mode(file.as_file(), metadata).map_err(fail)?;
+        keep_owner_and_mode(staged.file(), metadata).map_err(fail)?;
     }
-    file.as_file().sync_all().map_err(fail)?;
     if read(path)?.as_deref() != before {
         return Ok(Written::Changed);
     }
-    let persisted = if before.is_some() { file.persist(path) } else { file.persist_noclobber(path) };
-    match persisted {
-        Ok(_) => {}
-        Err(PersistError { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Ok(Written::Changed);
-        }
-        Err(PersistError { error, .. }) => return Err(fail(error)),
+    let written = if before.is_some() { staged.replace() } else { staged.create() };
+    match written {
+        Ok(()) => Ok(Written::Yes),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Written::Changed),
+        Err(error) => Err(fail(error)),
     }
-    // A file system that cannot do this has the file all the same.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(Written::Yes)
 }
 
 /// Refuses a file or a directory that its owner has made read-only. A rename would replace such a file all the same.
@@ -112,7 +78,7 @@ fn refuse_read_only(path: &Path, metadata: Option<&Metadata>) -> Result<(), Erro
             };
         }
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = files::directory_of(path);
     match fs::metadata(directory) {
         Ok(metadata) if cfg!(unix) && metadata.permissions().readonly() => read_only(directory, "directory"),
         _ => Ok(()),

@@ -1,14 +1,14 @@
 //! The relay's own file with the records of the settings files that `init` has changed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use super::error::ClaudeSettingsError as Error;
 use super::record::Record;
-use crate::settings::variable;
+use crate::files::{self, Staged};
 
 const FILE: &str = "claude-settings.json";
 /// The file that is locked while settings files are changed.
@@ -77,12 +77,8 @@ impl Store {
                 _ => Ok(()),
             };
         }
-        // Temporary files have mode 0600.
-        let mut file = tempfile::Builder::new().prefix(".cc-relay-").tempfile_in(&self.directory)?;
-        writeln!(file, "{:#}", json!({ "version": VERSION, "files": self.files }))?;
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(())
+        let text = format!("{:#}\n", json!({ "version": VERSION, "files": self.files }));
+        Staged::new(&path, text.as_bytes())?.replace()
     }
 }
 
@@ -95,11 +91,7 @@ fn files_of(bytes: &[u8]) -> Option<Map<String, Value>> {
 }
 
 fn open_lock(directory: &Path) -> io::Result<File> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
+    files::create_private_directory(directory)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -109,9 +101,5 @@ fn open_lock(directory: &Path) -> io::Result<File> {
 
 /// Returns the directory with the state of the relay.
 fn directory() -> Result<PathBuf, Error> {
-    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .or_else(|| absolute("LOCALAPPDATA"));
-    Ok(state.ok_or(Error::NoStateDirectory)?.join("cc-relay"))
+    files::state_directory().ok_or(Error::NoStateDirectory)
 }

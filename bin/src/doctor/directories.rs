@@ -1,45 +1,34 @@
 //! The checks of the directories that the relay writes to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use relay_config::{Config, LogOutput};
 
 use super::check::{Check, Group};
+use crate::files;
 use crate::ledger_place::LedgerPlace;
-use crate::settings::variable;
 
 /// Checks the directories of the ledger, of the records about Claude Code's settings, and of the log.
 pub(super) fn check(config: &Config, is_demo: bool) -> Group {
     let mut checks = vec![ledger(config, is_demo), state()];
     if let LogOutput::File(path) = &config.logging.output {
-        checks.push(writable("log", parent(path)));
+        checks.push(writable("log", files::directory_of(path)));
     }
     Group::new("directories", checks)
 }
 
 fn ledger(config: &Config, is_demo: bool) -> Check {
     match LedgerPlace::of(&config.usage, is_demo) {
-        LedgerPlace::File(path) => writable("data", parent(&path)),
+        LedgerPlace::File(path) => writable("data", files::directory_of(&path)),
         place => Check::skip("data", place.absence().unwrap_or("a temporary file")),
     }
 }
 
 fn state() -> Check {
-    match state_directory() {
+    match files::state_directory() {
         Some(path) => writable("state", &path),
         None => Check::skip("state", "neither XDG_STATE_HOME nor HOME names an absolute directory"),
     }
-}
-
-/// The directory of the relay's own state: `$XDG_STATE_HOME/cc-relay`, or `~/.local/state/cc-relay`.
-fn state_directory() -> Option<PathBuf> {
-    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || absolute("HOME").map(|home| home.join(".local/state"));
-    Some(absolute("XDG_STATE_HOME").or_else(home)?.join("cc-relay"))
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a file that disappears at once in `directory`, or in the directory in which the relay would create it.

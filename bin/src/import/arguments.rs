@@ -1,16 +1,11 @@
 //! The arguments of `cc-relay config import`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use relay_config::Format;
 
-use super::error::ImportError;
 use super::source::Source;
-use crate::text_format::TextFormat;
-
-/// The name for standard output.
-pub(super) const STDOUT: &str = "-";
+use crate::text_format::{Destination, DestinationError, TextFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -21,7 +16,7 @@ pub(crate) struct ImportArguments {
     pub(super) from: Option<Source>,
     /// File to write. `-` is standard output. Default: cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
     #[arg(long, value_name = "PATH")]
-    pub(super) output: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// Format of the result. Default: that of the extension, otherwise YAML.
     #[arg(long, value_enum)]
     format: Option<TextFormat>,
@@ -31,21 +26,8 @@ pub(crate) struct ImportArguments {
 }
 
 impl ImportArguments {
-    /// Returns the file to write; `None` if it has no default.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        let default = crate::files::default_configuration;
-        let extension = self.format.unwrap_or(TextFormat::Yaml).extension();
-        self.output.clone().or_else(|| default().map(|path| path.with_extension(extension)))
-    }
-
-    /// Returns the format of the result at `path`.
-    pub(super) fn format_of(&self, path: &Path) -> Result<Format, ImportError> {
-        let (chosen, of_path) = (self.format.map(Format::from), Format::of(path));
-        match (chosen, of_path) {
-            (Some(chosen), of_path) if path == Path::new(STDOUT) || of_path == Some(chosen) => Ok(chosen),
-            (None, Some(format)) => Ok(format),
-            (None, None) if path == Path::new(STDOUT) => Ok(Format::Yaml),
-            _ => Err(ImportError::Extension { path: path.to_owned() }),
-        }
+    /// Returns the place of the result.
+    pub(super) fn destination(&self) -> Result<Destination, DestinationError> {
+        Destination::new(self.output.clone(), self.format)
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use relay_config::LoadError;
 
+use crate::text_format::DestinationError;
+
 /// The reason that a file could not be imported.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImportError {
@@ -34,10 +36,8 @@ pub(crate) enum ImportError {
     NoProvider { report: String },
     #[error("the converted configuration is not valid")]
     Invalid(#[source] LoadError),
-    #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --output")]
-    NoHome,
-    #[error("{}: the name must end in .yaml, .yml or .toml, and agree with --format", path.display())]
-    Extension { path: PathBuf },
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     #[error("{} exists; --force replaces it", path.display())]
     Exists { path: PathBuf },
     #[error("{}: cannot write the file", path.display())]
@@ -61,6 +61,6 @@ impl ImportError {
 
     /// Returns `true` if the mistake is on the command line.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Extension { .. } | Self::NoHome)
+        matches!(self, Self::Destination(_))
     }
 }

@@ -23,18 +23,16 @@ mod tables;
 mod tests;
 mod vendors;
 
-use std::path::Path;
-
 use relay_config::{Document, Format};
 
 pub(crate) use self::arguments::ImportArguments;
-use self::arguments::STDOUT;
 pub(crate) use self::error::ImportError;
 use self::report::Report;
 use self::source::Source;
 use self::tables::Table;
 use crate::files;
 use crate::output::Output;
+use crate::text_format::Destination;
 
 /// Converts the file, writes the result and reports on it.
 pub(crate) fn import(arguments: &ImportArguments, out: &mut Output) -> Result<(), ImportError> {
@@ -42,22 +40,19 @@ pub(crate) fn import(arguments: &ImportArguments, out: &mut Output) -> Result<()
     let mut report = Report::default();
     let draft = convert(source, document, &mut report);
     let mut draft = accepted::accepted(draft, &mut report)?;
-    let path = arguments.path().ok_or(ImportError::NoHome)?;
-    let format = arguments.format_of(&path)?;
-    let is_stdout = path == Path::new(STDOUT);
-    if is_stdout {
-        references::replace_secrets(&mut draft, &mut report);
-    }
-    let text = text(source, format, &draft);
-    if is_stdout {
-        out.write(text.as_bytes())?;
-    } else {
-        files::write_new(&path, &text, arguments.force).map_err(|error| ImportError::write(&path, error))?;
+    let Destination { path, format } = arguments.destination()?;
+    match &path {
+        Some(path) => files::write_private(path, &text(source, format, &draft), arguments.force)
+            .map_err(|error| ImportError::write(path, error))?,
+        None => {
+            references::replace_secrets(&mut draft, &mut report);
+            out.write(text(source, format, &draft).as_bytes())?;
+        }
     }
     let mut err = Output::stderr();
     report.print(source, &mut err)?;
     references::announce(&draft, &mut err)?;
-    if !is_stdout {
+    if let Some(path) = path {
         err.line(format_args!("wrote {}; check it with `cc-relay config validate`", path.display()))?;
     }
     Ok(())

@@ -3,16 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::text_format::DestinationError;
+
 /// The failure of `config init`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InitError {
-    #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --config")]
-    NoHome,
-    #[error(
-        "{}: the name must end in .yaml or .yml for YAML, in .toml for TOML, and agree with --format",
-        path.display()
-    )]
-    Extension { path: PathBuf },
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     #[error("{} exists; --force replaces it", path.display())]
     Exists { path: PathBuf },
     #[error("{}: cannot write the file", path.display())]
@@ -27,6 +24,6 @@ pub(crate) enum InitError {
 
 impl InitError {
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Extension { .. })
+        matches!(self, Self::Destination(_))
     }
 }

@@ -3,6 +3,7 @@
 use relay_config::{Discovery, DiscoverySource, KINDS, KindSpec};
 
 use super::entry::Entry;
+use super::lines;
 
 /// Returns an example of each kind, in the order of priority, with the way to have it found.
 pub(super) fn entries(discovery: &Discovery) -> Vec<Entry> {
@@ -11,8 +12,8 @@ pub(super) fn entries(discovery: &Discovery) -> Vec<Entry> {
 }
 
 fn commented(entry: Entry, spec: &KindSpec, discovery: &Discovery) -> Entry {
-    let missing =
-        discovery.missing.iter().find(|line| line.split([' ', ',', ';']).any(|word| word == spec.name));
+    let about = discovery.missing.iter().chain(&discovery.faults);
+    let missing = about.filter(|line| lines::is_about(line, spec.name));
     let mut comments = vec![spec.description.to_owned()];
     comments.extend(missing.map(|line| format!("Not found: {line}.")));
     Entry { comments, ..entry }

@@ -6,6 +6,7 @@ use relay_config::{
 };
 
 use super::entry::Entry;
+use super::lines;
 use crate::settings::variable;
 
 /// Returns the entry of a discovered provider, with comments about its sources.
@@ -17,7 +18,9 @@ pub(super) fn entry(provider: &ProviderConfig, discovery: &Discovery, cloud: &Cl
     entry.comments.extend(spec.map(|spec| spec.description.to_owned()));
     // The other lines are about the models, which the mapping shows.
     let about = discovery.found.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    entry.comments.extend(about.map(|line| format!("Found: {line}.")));
+    entry.comments.extend(about.map(|line| format!("Found: {}.", lines::with_sources(line, cloud))));
+    let faults = discovery.faults.iter().filter(|line| lines::is_about(line, name));
+    entry.comments.extend(faults.map(|line| format!("Attention: {line}.")));
     if let (true, Some(variable)) = (provider.keys.is_empty(), key_variable(provider)) {
         let line =
             format!("For a key of its own, set {variable} and add `keys: [{{ key: ${{{variable}}} }}]`.");

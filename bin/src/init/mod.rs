@@ -13,6 +13,7 @@ mod entry;
 mod error;
 mod example;
 mod found;
+mod lines;
 mod text;
 
 use std::io;
@@ -27,6 +28,7 @@ pub(crate) use self::error::InitError;
 use crate::files;
 use crate::output::{Output, printable};
 use crate::settings::{self, variable};
+use crate::text_format::Destination;
 
 /// The name of the JSON Schema beside the configuration file. Editors read it; the relay does not.
 const SCHEMA: &str = "cc-relay.schema.json";
@@ -37,23 +39,26 @@ pub(crate) fn init(
     config: Option<PathBuf>,
     out: &mut Output,
 ) -> Result<(), InitError> {
-    let path = arguments.path(config).ok_or(InitError::NoHome)?;
-    let format = arguments.format_of(&path)?;
-    if path.exists() && !arguments.force {
-        return Err(InitError::Exists { path });
+    let Destination { path, format } = arguments.destination(config)?;
+    if let Some(path) = path.as_ref().filter(|path| path.exists() && !arguments.force) {
+        return Err(InitError::Exists { path: path.clone() });
     }
     let cloud = CloudFiles::read(&variable);
     let discovery = settings::discovered(|name| variable(name).or_else(|| cloud.variable(name)));
     let entries = entries(&discovery, &cloud);
-    write(&path, &text::file(format, SCHEMA, &entries), arguments.force)?;
+    let Some(path) = path else {
+        out.write(text::file(format, None, &entries).as_bytes())?;
+        return Ok(report_found(&discovery, &cloud, &mut Output::stderr())?);
+    };
+    write(&path, &text::file(format, Some(SCHEMA), &entries), arguments.force)?;
     let schema = path.with_file_name(SCHEMA);
     write(&schema, &relay_config::schema(), true)?;
-    report(&path, &discovery, out)?;
+    report(&path, &discovery, &cloud, out)?;
     Ok(())
 }
 
 fn write(path: &Path, text: &str, replace: bool) -> Result<(), InitError> {
-    files::write_new(path, text, replace).map_err(|source| match source.kind() {
+    files::write_private(path, text, replace).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => InitError::Exists { path: path.to_owned() },
         _ => InitError::Write { path: path.to_owned(), source },
     })
@@ -83,9 +88,16 @@ fn checked(mut entry: Entry) -> Entry {
     entry
 }
 
-fn report(path: &Path, discovery: &Discovery, out: &mut Output) -> io::Result<()> {
+fn report(path: &Path, discovery: &Discovery, cloud: &CloudFiles, out: &mut Output) -> io::Result<()> {
     let done = out.style(AnsiColor::Green);
     out.line(format_args!("{done}wrote{done:#} {}, and {SCHEMA} beside it for editors", path.display()))?;
-    discovery.found.iter().try_for_each(|line| out.line(format_args!("found {}", printable(line))))?;
+    report_found(discovery, cloud, out)?;
     out.line("edit it, check it with `cc-relay config validate` and `cc-relay doctor`, start with `cc-relay serve`")
+}
+
+fn report_found(discovery: &Discovery, cloud: &CloudFiles, out: &mut Output) -> io::Result<()> {
+    let mut found = discovery.found.iter().map(|line| lines::with_sources(line, cloud));
+    found.try_for_each(|line| out.line(format_args!("found {}", printable(&line))))?;
+    let mut err = Output::stderr();
+    discovery.faults.iter().try_for_each(|line| err.warning(printable(line)))
 }

@@ -12,17 +12,17 @@ const PLACE: &str = "# providers\n";
 /// The longest line of a comment.
 const WIDTH: usize = 110;
 
-/// Returns the file: a line that names the JSON Schema `schema` beside it, the settings, and the providers.
-pub(super) fn file(format: Format, schema: &str, entries: &[Entry]) -> String {
+/// Returns the file: a line that names the JSON Schema `schema` beside it, if there is one, the settings, and the providers.
+pub(super) fn file(format: Format, schema: Option<&str>, entries: &[Entry]) -> String {
     let providers = providers(format, entries);
+    let named = |lead: &str| schema.map(|schema| format!("{lead}./{schema}\n")).unwrap_or_default();
     match format {
-        Format::Toml => {
-            format!("#:schema ./{schema}\n{}", TEMPLATE_TOML.replacen(PLACE, &providers, 1))
-        }
+        Format::Toml => named("#:schema ") + &TEMPLATE_TOML.replacen(PLACE, &providers, 1),
         _ => {
             let head = TEMPLATE.split(PROVIDERS).next().unwrap_or_default();
             let tail = TEMPLATE.split_once(ROUTING).map_or("", |(_, tail)| tail);
-            format!("# yaml-language-server: $schema=./{schema}\n{head}{PROVIDERS}{providers}{ROUTING}{tail}")
+            let schema = named("# yaml-language-server: $schema=");
+            format!("{schema}{head}{PROVIDERS}{providers}{ROUTING}{tail}")
         }
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn both_formats_have_the_same_settings() {
         let load = |format| {
-            let text = file(format, "s.json", &entries());
+            let text = file(format, Some("s.json"), &entries());
             let loaded = Loader::new().with_text("init", format, &*text).load();
             (loaded.unwrap_or_else(|error| panic!("{error}\n{text}")), text)
         };

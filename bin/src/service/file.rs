@@ -1,10 +1,11 @@
 //! The file of a service, and its owner.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use super::error::ServiceError;
+use crate::files::{self, Staged};
 
 /// The text that marks a file of `cc-relay service install`.
 pub(super) const MARK: &str =
@@ -44,14 +45,11 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), ServiceError> {
 }
 
 fn try_write(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)?;
-    let mut file = tempfile::Builder::new().prefix(".cc-relay-").tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    fs::create_dir_all(files::directory_of(path))?;
+    let staged = Staged::new(path, text.as_bytes())?;
     #[cfg(unix)]
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    staged.file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    staged.replace()
 }
 
 /// Removes the file.

@@ -113,6 +113,7 @@ fn init_finds_a_profile_of_aws_without_any_variable() {
     user.run(&["config", "init", "--config", "found.yaml"]);
     let text = std::fs::read_to_string(user.path("found.yaml")).unwrap();
     assert!(text.contains("    aws_region: eu-central-1\n    aws_profile: work\n"), "{text}");
+    assert!(text.contains("# Found: the AWS profile work, and the region eu-central-1"), "{text}");
     assert_eq!(user.run(&["config", "validate", "found.yaml"]).code, Some(0));
 
     user.write(".aws/config", "");
@@ -138,6 +139,82 @@ fn the_format_of_init_is_that_of_the_extension() {
     }
     let both = user.run(&["config", "init", "--config", "a.yaml", "--path", "b.yaml"]);
     assert_eq!(both.code, Some(2), "{both:?}");
+}
+
+#[test]
+fn init_writes_to_standard_output_without_a_schema() {
+    let user = User::new().with_variable("ZAI_API_KEY", "secret-of-zai");
+    for (arguments, name) in [
+        (&["config", "init", "--path", "-"][..], "printed.yaml"),
+        (&["config", "init", "--config", "-", "--format", "toml"], "printed.toml"),
+    ] {
+        let outcome = user.run(arguments);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert!(outcome.stderr.contains("found zai: ZAI_API_KEY\n"), "{outcome:?}");
+        assert!(!outcome.stdout.contains("schema"), "{outcome:?}");
+        user.write(name, &outcome.stdout);
+        assert_eq!(user.run(&["config", "validate", name]).stdout.split(',').next(), Some("ok: 2 providers"));
+    }
+    assert_eq!(names_in(&user.path("")).len(), 2, "only the test has written files");
+}
+
+#[test]
+fn init_reports_values_that_cannot_be_used() {
+    let user = User::new()
+        .with_variable("ANTHROPIC_API_KEY", "secret\nof \"anthropic")
+        .with_variable("OPENROUTER_API_KEY", "")
+        .with_variable("AZURE_API_KEY", "secret-of-azure")
+        .with_variable("AZURE_RESOURCE_NAME", "a b: #\"c");
+    let outcome = user.run(&["config", "init", "--config", "found.yaml"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let text = std::fs::read_to_string(user.path("found.yaml")).unwrap();
+    let anthropic = "correct ANTHROPIC_API_KEY to use it for anthropic: found a secret with a line break";
+    for (output, lead) in [(&text, "# Attention: "), (&outcome.stderr, "warning: ")] {
+        assert!(output.contains(&format!("{lead}{anthropic}")), "{output}");
+    }
+    assert!(text.contains("# Not found: correct AZURE_RESOURCE_NAME to add azure: "), "{text}");
+    assert!(text.contains("# Not found: set OPENROUTER_API_KEY to add openrouter.\n"), "{text}");
+    assert!(!text.contains("secret\n") && !text.contains("secret-of-azure"), "{text}");
+    assert_eq!(user.run(&["config", "validate", "found.yaml"]).code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_ends_soon_if_ollama_is_silent_or_sends_rubbish() {
+    use relay_tests::{Answer, Upstream};
+    use serde_json::json;
+
+    let silent = Upstream::builder().allow_incomplete_requests().manual().await;
+    let rubbish = Upstream::answering(|_| Answer::json(200, &json!("no list"))).await;
+    let odd = json!({ "name": "a: b #\u{1b}[31m\n${HOME} \"c\"", "size": 1, "capabilities": ["tools"] });
+    let odd = Upstream::answering(move |_| Answer::json(200, &json!({ "models": [odd.clone()] }))).await;
+    for (upstream, part) in [
+        (&silent, "Attention: the models of ollama cannot be listed"),
+        (&rubbish, "Attention: the models of ollama cannot be listed"),
+        (&odd, r#""claude-*": "a: b #\u001b[31m\n$${HOME} \"c\"""#),
+    ] {
+        let host = upstream.url().replace("http://", "");
+        let user = User::new().with_variable("OLLAMA_HOST", host);
+        let outcome = user.run(&["config", "init", "--config", "found.yaml"]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let text = std::fs::read_to_string(user.path("found.yaml")).unwrap();
+        assert!(text.contains(part), "{text}");
+        assert!(!outcome.stdout.contains('\u{1b}'), "{outcome:?}");
+        assert_eq!(user.run(&["config", "validate", "found.yaml"]).code, Some(0), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn init_follows_a_symbolic_link() {
+    let user = User::new();
+    std::fs::create_dir(user.path("dotfiles")).unwrap();
+    user.write("dotfiles/relay.yaml", "server: {}\n");
+    std::os::unix::fs::symlink("dotfiles/relay.yaml", user.path("link.yaml")).unwrap();
+    assert_eq!(user.run(&["config", "init", "--path", "link.yaml"]).code, Some(1));
+    assert_eq!(user.run(&["config", "init", "--path", "link.yaml", "--force"]).code, Some(0));
+    assert!(user.path("link.yaml").is_symlink());
+    let text = std::fs::read_to_string(user.path("dotfiles/relay.yaml")).unwrap();
+    assert!(text.contains("- name: anthropic\n"), "{text}");
 }
 
 const SIX_MISTAKES: &str = r#"server:

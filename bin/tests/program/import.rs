@@ -53,7 +53,7 @@ fn standard_output_has_no_credential_and_mistakes_have_their_place() {
         (&["other.json"], 1, "name the program with --from"),
         (&["absent.json"], 1, "absent.json: cannot read the file"),
         (&["openai.json"], 1, "`o` does not speak the Messages API"),
-        (&["router.json", "--output", "x.json"], 2, "must end in .yaml, .yml or .toml"),
+        (&["router.json", "--output", "x.json"], 2, "must end in .yaml or .yml for YAML"),
         (&["router.json", "--output", "x.yaml", "--format", "toml"], 2, "agree with --format"),
     ] {
         let outcome = user.run(&[&["config", "import"], arguments].concat());
