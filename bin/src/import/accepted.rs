@@ -9,8 +9,12 @@ use super::report::Report;
 use super::tables::{Table, into_table, take};
 use crate::settings::variable;
 
+/// The most times that the loader reads the draft. It reports all that it finds, so that a second time is rare.
+const ROUNDS: usize = 10;
+
 /// Removes every setting that the loader refuses, until it accepts the rest.
 pub(super) fn accepted(mut draft: Table, report: &mut Report) -> Result<Table, ImportError> {
+    let mut rounds = 0..ROUNDS;
     loop {
         let is_empty = draft.iter().all(|(key, value)| key != "providers" || value.items().is_empty());
         if is_empty {
@@ -29,7 +33,7 @@ pub(super) fn accepted(mut draft: Table, report: &mut Report) -> Result<Table, I
                 removed += 1;
             }
         }
-        if removed == 0 {
+        if removed == 0 || rounds.next().is_none() {
             return Err(ImportError::Invalid(error));
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum ImportError {
     },
     #[error("{}: the file has more than {limit} bytes, which no such configuration has", path.display())]
     TooLarge { path: PathBuf, limit: u64 },
+    #[error("{}: a list or a table has more than {limit} values; import them in parts", path.display())]
+    TooLong { path: PathBuf, limit: usize },
     #[error("{}: not valid JSON5", path.display())]
     Json {
         path: PathBuf,

@@ -11,7 +11,9 @@ use relay_config::{Document, Format};
 use super::error::ImportError;
 
 /// The largest file that is read, in bytes.
-const LIMIT: u64 = 16 << 20;
+const LIMIT: u64 = 1 << 20;
+/// The most items of a list, and entries of a table. Each of them may become a provider, which the loader compares with all others.
+const ITEMS: usize = 1000;
 
 /// A program whose configuration is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,7 +43,18 @@ impl fmt::Display for Source {
 pub(super) fn read(path: &Path, from: Option<Source>) -> Result<(Source, Document), ImportError> {
     let document = parse(path, &text(path)?)?;
     let source = from.or_else(|| recognize(&document));
-    Ok((source.ok_or_else(|| ImportError::Unknown { path: path.to_owned() })?, document))
+    let source = source.ok_or_else(|| ImportError::Unknown { path: path.to_owned() })?;
+    match is_too_long(&document) {
+        true => Err(ImportError::TooLong { path: path.to_owned(), limit: ITEMS }),
+        false => Ok((source, document)),
+    }
+}
+
+/// Returns `true` if a list or a table in the document has more than [`ITEMS`] values.
+fn is_too_long(document: &Document) -> bool {
+    let (items, entries) = (document.items(), document.entries());
+    items.len().max(entries.len()) > ITEMS
+        || items.iter().chain(entries.iter().map(|(_, value)| value)).any(is_too_long)
 }
 
 fn text(path: &Path) -> Result<String, ImportError> {

@@ -1,5 +1,7 @@
 //! `cc-relay config import`.
 
+use std::time::{Duration, Instant};
+
 use crate::process::User;
 
 const ROUTER: &str = r#"{
@@ -59,4 +61,56 @@ fn standard_output_has_no_credential_and_mistakes_have_their_place() {
         let outcome = user.run(&[&["config", "import"], arguments].concat());
         assert!(outcome.code == Some(code) && outcome.stderr.contains(part), "{arguments:?}: {outcome:?}");
     }
+}
+
+/// The time in which any file is converted or refused, many times longer than any of them needs.
+const BOUND: Duration = Duration::from_secs(20);
+
+#[test]
+fn hostile_files_end_in_an_error_in_bounded_time() {
+    let user = User::new();
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let laughs = |level: usize| {
+        format!("a{level}: &a{level} [{}]\n", format!("*a{}, ", level.saturating_sub(1)).repeat(10))
+    };
+    let bomb = format!("a0: &a0 [x]\n{}model_list: *a11\n", lines(11, &|level| laughs(level + 1)));
+    let model = |index| {
+        format!("- {{ model_name: m{index}, litellm_params: {{ model: claude-{index}, api_key: k }} }}\n")
+    };
+    for (name, text, part) in [
+        ("lists.json", format!("{{ \"Providers\": {} }}", nested("[", "]")), "nesting this deep"),
+        ("tables.json", format!("{{ \"Providers\": {} }}", nested("{\"a\":", "}")), "nesting this deep"),
+        ("lists.yaml", format!("model_list: {}\n", nested("[", "]")), "lists.yaml:1:"),
+        ("lists.toml", format!("providers = {}\n", nested("[", "]")), "lists.toml:1:"),
+        ("bomb.yaml", bomb, "aliases that repeat more than"),
+        (
+            "large.json",
+            format!("{{ \"Providers\": \"{}\" }}", "a".repeat(10 << 20)),
+            "more than 1048576 bytes",
+        ),
+        ("models.yaml", format!("model_list:\n{}", lines(5000, &model)), "more than 1000 values"),
+        (
+            "keys.yaml",
+            format!("model_list: []\n{}", lines(90_000, &|index| format!("k{index}: 1\n"))),
+            "more than 1000 values",
+        ),
+        ("binary.json", "\0".repeat(1 << 20), "not valid JSON5"),
+    ] {
+        user.write(name, &text);
+        let start = Instant::now();
+        let outcome = user.run(&["config", "import", name]);
+        assert!(
+            outcome.code == Some(1) && outcome.stderr.contains(part),
+            "{name}: {:?}",
+            &outcome.stderr.get(..500)
+        );
+        assert!(outcome.stderr.len() < 1000 && start.elapsed() < BOUND, "{name}: {:?}", start.elapsed());
+    }
+    // The longest list that is taken, of providers that are all refused.
+    let refused = |index| format!("- {{ name: p{index}, type: nothing }}\n");
+    user.write("refused.yaml", &format!("server: {{}}\nproviders:\n{}", lines(1000, &refused)));
+    let start = Instant::now();
+    assert_eq!(user.run(&["config", "import", "refused.yaml"]).code, Some(1));
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
 }

@@ -18,7 +18,7 @@ use crate::tree::{Entry, KeyPath, Node, Number, Value};
 const REPEATED_LIMIT: usize = 20_000;
 
 /// The largest depth of nesting. The deepest setting is at level six.
-const DEPTH_LIMIT: usize = 32;
+pub(crate) const DEPTH_LIMIT: usize = 32;
 
 const FORMAT: &str = "YAML";
 
@@ -147,12 +147,14 @@ impl<'a> Reader<'a, '_> {
 
     fn map(&mut self, path: &KeyPath, depth: usize) -> Result<Value, Box<Stop>> {
         let mut entries: Vec<Entry> = Vec::new();
+        // The line of each key.
+        let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
                 return Ok(Value::Map(entries));
             }
-            let at = self.place(&span.start);
+            let (at, line) = (self.place(&span.start), span.start.line().max(1));
             let key = self.map_key(event, &span, path)?;
             let below = path.key(&key);
             let (event, span) = self.next()?;
@@ -162,11 +164,12 @@ impl<'a> Reader<'a, '_> {
                 self.missing_blank(&at, at_value, &path.key(name));
                 continue;
             }
-            match entries.iter().find(|entry| entry.key == key) {
-                Some(Entry { at: Place::File { line, .. }, .. }) => {
-                    self.report.problem(at, &below, Fault::DuplicateKey { first: *line });
+            match lines.get(&key) {
+                Some(&first) => self.report.problem(at, &below, Fault::DuplicateKey { first }),
+                None => {
+                    lines.insert(key.clone(), line);
+                    entries.push(Entry { key, at, node });
                 }
-                _ => entries.push(Entry { key, at, node }),
             }
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::error::LoadError;
 use crate::interpolate;
@@ -146,13 +146,37 @@ impl From<String> for Document {
 }
 
 impl<'de> Deserialize<'de> for Document {
+    /// Reads a value whose lists and tables are nested as deeply as those of [`Document::read`] may be.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Values)
+        Values { depth: 0 }.deserialize(deserializer)
     }
 }
 
 /// Builds a document from the values of a deserializer, in their order.
-struct Values;
+#[derive(Clone, Copy)]
+struct Values {
+    /// The number of lists and tables around the value.
+    depth: usize,
+}
+
+impl Values {
+    /// Returns the seed of the values inside of a list or table.
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        match depth > crate::yaml::DEPTH_LIMIT {
+            true => Err(E::custom("nesting this deep is not supported here; no setting needs it")),
+            false => Ok(Self { depth }),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Values {
+    type Value = Document;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Values {
     type Value = Document;
@@ -190,21 +214,21 @@ impl<'de> Visitor<'de> for Values {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
-        Document::deserialize(deserializer)
+        self.deserialize(deserializer)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
+        let (inside, mut list) = (self.inside()?, Vec::new());
+        while let Some(item) = items.next_element_seed(inside)? {
             list.push(item);
         }
         Ok(Document::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Document, A::Error> {
-        let mut table = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            table.push(entry);
+        let (inside, mut table) = (self.inside()?, Vec::new());
+        while let Some(key) = entries.next_key()? {
+            table.push((key, entries.next_value_seed(inside)?));
         }
         Ok(Document::Table(table))
     }

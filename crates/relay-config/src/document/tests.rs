@@ -29,6 +29,15 @@ fn variables_are_found_unless_they_are_literal_or_have_a_default() {
     assert_eq!(document.variables().into_iter().collect::<Vec<_>>(), ["A", "D"]);
 }
 
+#[test]
+fn a_value_that_is_nested_too_deeply_is_refused() {
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(serde_json::from_str::<Document>(&nested(32)).is_ok());
+    let error = serde_json::from_str::<Document>(&nested(33)).unwrap_err();
+    assert!(error.to_string().contains("nesting this deep"), "{error}");
+    assert!(Document::read("t", Format::Yaml, &nested(32)).is_ok());
+}
+
 #[track_caller]
 fn check_written(format: Format, document: &Document, expected: &str) {
     assert_eq!(document.to_text(format), expected);
