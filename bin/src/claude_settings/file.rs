@@ -1,7 +1,7 @@
 //! A settings file on the disk: found through symbolic links, read, and replaced in one step.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::ClaudeSettingsError as Error;
@@ -13,12 +13,24 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
     real.ok_or_else(|| Error::LinkLoop { path: path.to_owned() })
 }
 
+/// The largest settings file that is read, in bytes. Those of users have a few thousand.
+const LIMIT: u64 = 8 * 1024 * 1024;
+
 /// Reads the file; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
+    match read_bounded(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::read(path, source)),
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    match read as u64 > LIMIT {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 8 MiB")),
+        false => Ok(bytes),
     }
 }
 

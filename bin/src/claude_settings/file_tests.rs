@@ -65,3 +65,12 @@ fn a_read_only_file_or_directory_is_refused() {
     // So that the directory can be removed.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = read(Path::new("/dev/zero")).unwrap_err();
+    assert!(
+        matches!(&error, Error::Read { source, .. } if source.kind() == io::ErrorKind::FileTooLarge),
+        "{error}"
+    );
+}
