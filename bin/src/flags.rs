@@ -3,7 +3,9 @@
 use clap::CommandFactory;
 use clap::error::{Error, ErrorKind};
 
+use crate::claude_settings::CcCommand;
 use crate::cli::{Cli, Command, ConfigCommand, Settings};
+use crate::service::arguments::ServiceCommand;
 
 const CONFIG: &str = "--config";
 const LOG_LEVEL: &str = "--log-level";
@@ -16,6 +18,8 @@ const LISTEN: &str = "--listen";
 const ALL: &[&str] = &[CONFIG, LOG_LEVEL, LOG_FORMAT, DEBUG, DEMO, LISTEN];
 /// Flags of commands that look for a relay, or for the files of one.
 const RELAY: &[&str] = &[CONFIG, DEMO, LISTEN];
+/// Flags of commands that look for the admin API of a relay.
+const ADMIN: &[&str] = &[CONFIG, DEMO];
 
 /// Returns the error of a flag that has no effect on the command.
 pub(crate) fn refusal(cli: &Cli) -> Option<Error> {
@@ -32,19 +36,23 @@ fn uses(command: &Command) -> (&'static str, &'static [&'static str]) {
         Command::Run(_) => ("run", ALL),
         Command::Status(_) => ("status", RELAY),
         #[cfg(feature = "top")]
-        Command::Top(_) => ("top", RELAY),
+        Command::Top(_) => ("top", ADMIN),
         Command::Explain(_) => ("explain", RELAY),
         #[cfg(feature = "ledger")]
         Command::Usage(_) => ("usage", &[CONFIG, DEMO]),
         Command::Doctor(_) => ("doctor", RELAY),
-        Command::Reload(_) => ("reload", RELAY),
-        Command::Service(_) => ("service", &[CONFIG]),
+        Command::Reload(_) => ("reload", ADMIN),
+        Command::Service(ServiceCommand::Install { .. }) => ("service install", &[CONFIG]),
+        Command::Service(ServiceCommand::Uninstall { .. }) => ("service uninstall", &[]),
+        Command::Service(ServiceCommand::Status { .. }) => ("service status", &[CONFIG]),
         Command::Config(ConfigCommand::Init(_)) => ("config init", &[CONFIG]),
         Command::Config(ConfigCommand::Import(_)) => ("config import", &[]),
         Command::Config(ConfigCommand::Validate { .. }) => ("config validate", ALL),
         Command::Config(ConfigCommand::Show) => ("config show", ALL),
         Command::Config(ConfigCommand::Schema) => ("config schema", &[]),
-        Command::Config(ConfigCommand::Cc(_)) => ("config cc", RELAY),
+        Command::Config(ConfigCommand::Cc(CcCommand::Init(_))) => ("config cc init", RELAY),
+        Command::Config(ConfigCommand::Cc(CcCommand::Remove(_))) => ("config cc remove", &[]),
+        Command::Config(ConfigCommand::Cc(CcCommand::Status(_))) => ("config cc status", &[]),
         Command::Completions { .. } => ("completions", &[]),
         Command::Man(_) => ("man", &[]),
         Command::Version => ("version", &[]),
@@ -71,34 +79,85 @@ mod tests {
 
     use super::*;
 
+    /// Every command with its required arguments, and the global flags that it uses.
+    const COMMANDS: &[(&str, &[&str])] = &[
+        ("", ALL),
+        ("serve", ALL),
+        ("run -- claude", ALL),
+        ("status", RELAY),
+        #[cfg(feature = "top")]
+        ("top", ADMIN),
+        ("explain body.json", RELAY),
+        #[cfg(feature = "ledger")]
+        ("usage", &[CONFIG, DEMO]),
+        ("doctor", RELAY),
+        ("reload", ADMIN),
+        ("service install", &[CONFIG]),
+        ("service uninstall", &[]),
+        ("service status", &[CONFIG]),
+        ("config init", &[CONFIG]),
+        ("config import file", &[]),
+        ("config validate", ALL),
+        ("config show", ALL),
+        ("config schema", &[]),
+        ("config cc init", RELAY),
+        ("config cc remove", &[]),
+        ("config cc status", &[]),
+        ("completions bash", &[]),
+        ("man", &[]),
+        ("version", &[]),
+    ];
+
+    /// Every global flag with a value.
+    const FLAGS: [(&str, &[&str]); 6] = [
+        (CONFIG, &["a.yaml"]),
+        (LOG_LEVEL, &["debug"]),
+        (LOG_FORMAT, &["json"]),
+        (DEBUG, &[]),
+        (DEMO, &[]),
+        (LISTEN, &["a:1"]),
+    ];
+
+    /// Returns the names of all commands that have no commands of their own.
+    fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
+        let below =
+            command.get_subcommands().map(|inner| leaves(inner, &format!("{path} {}", inner.get_name())));
+        let below: Vec<_> = below.flatten().collect();
+        if below.is_empty() { vec![path.trim().to_owned()] } else { below }
+    }
+
     #[test]
     fn a_flag_without_an_effect_is_refused_with_its_command() {
-        for (line, refused) in [
-            ("cc-relay --debug --demo", None),
-            ("cc-relay serve --log-level debug --listen a:1", None),
-            ("cc-relay status --listen a:1", None),
-            ("cc-relay config init --config x.yaml", None),
-            ("cc-relay config show --debug", None),
-            ("cc-relay --demo version", Some("--demo has no effect on `cc-relay version`")),
-            (
-                "cc-relay completions bash --config x",
-                Some("--config has no effect on `cc-relay completions`"),
-            ),
-            (
-                "cc-relay config schema --listen a:1",
-                Some("--listen has no effect on `cc-relay config schema`"),
-            ),
-            ("cc-relay config init --demo", Some("--demo has no effect on `cc-relay config init`")),
-            ("cc-relay status --log-format json", Some("--log-format has no effect on `cc-relay status`")),
-        ] {
-            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-            let found = refusal(&cli).map(|error| error.to_string());
-            match refused {
-                None => assert_eq!(found, None, "{line}"),
-                Some(part) => {
-                    assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{line}: {found:?}");
+        for (command, used) in COMMANDS {
+            for (flag, value) in FLAGS {
+                let words = command.split(' ').filter(|word| !word.is_empty());
+                let line: Vec<&str> =
+                    ["cc-relay", flag].into_iter().chain(value.iter().copied()).chain(words).collect();
+                let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+                let found = refusal(&cli).map(|error| error.to_string());
+                match used.contains(&flag) {
+                    true => assert_eq!(found, None, "{line:?}"),
+                    false => {
+                        let part = format!("{flag} has no effect on `cc-relay ");
+                        assert!(
+                            found.as_ref().is_some_and(|found| found.contains(&part)),
+                            "{line:?}: {found:?}"
+                        );
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_command() {
+        for leaf in leaves(&Cli::command(), "") {
+            let is_listed = COMMANDS.iter().any(|(command, _)| {
+                command
+                    .strip_prefix(leaf.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            });
+            assert!(is_listed, "{leaf} is not in the table");
         }
     }
 }
