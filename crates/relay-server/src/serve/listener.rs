@@ -50,6 +50,9 @@ impl Drop for Unix {
 
 impl Listener {
     /// Serves TLS on the socket. A plain request is then answered with 400.
+    ///
+    /// A listener without this call serves plain HTTP, whatever `server.tls` of the configuration is:
+    /// [`ListenerTls::load`](crate::ListenerTls::load) reads the files of that setting.
     #[must_use]
     pub fn with_tls(mut self, tls: ListenerTls) -> Self {
         self.tls = Some(tls);

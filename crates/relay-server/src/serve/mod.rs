@@ -81,6 +81,9 @@ pub struct Drained {
 /// Serves `relay`, a [`Relay`](crate::Relay) or a [`Reloadable`], on `listener` until `shutdown` completes. A Unix socket counts
 /// as a loopback listener: requests name a loopback host, or one of `server.allowed_hosts`.
 ///
+/// The program that calls it opens the sockets: `server.listen` and `server.tls` of the configuration have no effect here. Without
+/// [`Listener::with_tls`] the listener serves plain HTTP, and requires no client certificate, even if `server.tls` is set.
+///
 /// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it takes the connections
 /// that wait in the system's queue, stops accepting, closes connections without a complete request, lets open requests finish
 /// within `server.drain_timeout_ms`, and cuts the remaining connections. A request that is on its way has half a second to arrive;
