@@ -12,6 +12,8 @@ use crate::status::trust::RelayTrust;
 
 /// The time for all requests of one probe. A relay answers these routes from memory.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// The time for a probe with TLS, whose server may be far away.
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The server at a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,33 +26,38 @@ pub(crate) enum Server {
     },
     /// A server that is not a cc-relay.
     Other,
+    /// A server whose certificate is not trusted.
+    Untrusted,
     /// No server answers.
     None,
-    /// Not known: the probe speaks only plain HTTP.
+    /// Not known: the URL is none of http or https, or leads through a proxy.
     Unknown,
 }
 
 impl Server {
     /// Sends a few requests to `url`. They reach no upstream. Only a relay receives the key.
     pub(crate) async fn at(url: &str, key: Option<Secret>) -> Self {
-        let client = |key| url.parse().ok().and_then(|uri| Client::new(&uri, key));
-        Self::found(client(None), client(key)).await
+        Self::at_trusted(url, key, &RelayTrust::default()).await
     }
 
-    /// Sends these requests to a URL of https too, if the server has a certificate by `trust`.
+    /// Does the same with trust in further certificates.
     pub(crate) async fn at_trusted(url: &str, key: Option<Secret>, trust: &RelayTrust) -> Self {
+        if url.starts_with("unix:") {
+            return Self::Unknown;
+        }
         let client = |key| Client::at(url, key, trust.clone());
-        Self::found(client(None), client(key)).await
-    }
-
-    async fn found(anonymous: Option<Client>, client: Option<Client>) -> Self {
-        let (Some(anonymous), Some(client)) = (anonymous, client) else { return Self::Unknown };
+        let (Some(anonymous), Some(client)) = (client(None), client(key)) else { return Self::Unknown };
+        let limit = if url.starts_with("https:") { TLS_TIMEOUT } else { TIMEOUT };
         let found = Self::found_by(&anonymous, &client);
-        tokio::time::timeout(TIMEOUT, found).await.unwrap_or(Self::None)
+        tokio::time::timeout(limit, found).await.unwrap_or(Self::None)
     }
 
     async fn found_by(anonymous: &Client, client: &Client) -> Self {
-        let Ok((_, root)) = anonymous.get("/").await else { return Self::None };
+        let root = match anonymous.get("/").await {
+            Ok((_, root)) => root,
+            Err(error) if error.is_untrusted() => return Self::Untrusted,
+            Err(_) => return Self::None,
+        };
         if json(&root)["service"] != "cc-relay" {
             return Self::Other;
         }

@@ -8,7 +8,9 @@ use relay_config::PLACEHOLDER;
 use super::change::{After, Change, ChangeKind, Edited};
 use super::connection::{AUTH_TOKEN, BASE_URL, Token};
 use super::error::ClaudeSettingsError as Error;
-use super::sources::{CLOUD_MODES, MANAGED_BY_HOST, Source, has_credential, has_login, in_force};
+use super::sources::{
+    CERTIFICATES, CLOUD_MODES, MANAGED_BY_HOST, Source, has_credential, has_login, in_force, server_at,
+};
 use super::store::Store;
 use crate::output::Output;
 use crate::probe::Server;
@@ -92,11 +94,14 @@ pub(super) fn after_init(
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    match runtime.block_on(Server::at(url, None)) {
+    match runtime.block_on(server_at(&sources, url, None)) {
         Server::None => {
             out.line(format_args!("no relay answers at {url} now; start it with `cc-relay serve`"))?;
         }
         Server::Other => err.warning(format_args!("the server at {url} is not cc-relay"))?,
+        Server::Untrusted => err.warning(format_args!(
+            "the certificate at {url} is not trusted: Claude Code needs {CERTIFICATES}, a file with that of its authority"
+        ))?,
         Server::Relay { .. } | Server::Unknown => {}
     }
     Ok(())

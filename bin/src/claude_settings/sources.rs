@@ -12,7 +12,9 @@ use super::error::ClaudeSettingsError as Error;
 pub(crate) use super::location::Rank;
 use super::location::{self, Location};
 use super::{connection, file};
+use crate::probe::Server;
 use crate::settings::variable;
+use crate::status::trust::{Authorities, RelayTrust};
 
 /// The variables that make Claude Code call a cloud, past any base URL.
 pub(crate) const CLOUD_MODES: [&str; 5] = [
@@ -26,6 +28,8 @@ pub(crate) const CLOUD_MODES: [&str; 5] = [
 pub(crate) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 /// The variables with the exceptions of a proxy.
 pub(crate) const PROXY_EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// The variable with a file of certificates that Claude Code trusts.
+pub(crate) const CERTIFICATES: &str = "NODE_EXTRA_CA_CERTS";
 /// The variables with a credential, the strongest first.
 pub(crate) const CREDENTIALS: [&str; 3] =
     [connection::AUTH_TOKEN, "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"];
@@ -38,7 +42,7 @@ fn names() -> impl Iterator<Item = &'static str> {
         .into_iter()
         .chain(CREDENTIALS)
         .chain(CLOUD_MODES)
-        .chain([MANAGED_BY_HOST, connection::MODEL_DISCOVERY])
+        .chain([MANAGED_BY_HOST, CERTIFICATES, connection::MODEL_DISCOVERY])
         .chain(PROXIES)
         .chain(PROXY_EXCEPTIONS)
 }
@@ -132,6 +136,30 @@ impl Source {
 pub(crate) fn in_force<'a>(sources: &'a [Source], name: &str) -> Option<(&'a Source, &'a str)> {
     let (source, value) = sources.iter().find_map(|source| Some((source, source.variables.get(name)?)))?;
     (!value.is_empty()).then_some((source, value))
+}
+
+/// Returns the variable with the proxy that Claude Code would use for `host`, with its source, and `true` if the host is an exception.
+pub(crate) fn proxy<'a>(sources: &'a [Source], host: &str) -> Option<(&'static str, &'a Source, bool)> {
+    let (name, (source, _)) = PROXIES.into_iter().find_map(|name| Some((name, in_force(sources, name)?)))?;
+    let bare = |text: &str| text.trim_matches(['[', ']']).to_owned();
+    let mut exceptions = PROXY_EXCEPTIONS.into_iter().filter_map(|name| in_force(sources, name));
+    let is_excepted = exceptions
+        .any(|(_, value)| value.split([',', ' ']).any(|entry| entry == "*" || bare(entry) == bare(host)));
+    Some((name, source, is_excepted))
+}
+
+/// Determines the server at a base URL, with the certificates that Claude Code trusts, and `own`, the one of the relay. A server
+/// behind a proxy is not called.
+pub(crate) async fn server_at(sources: &[Source], url: &str, own: Option<PathBuf>) -> Server {
+    let host =
+        url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let is_proxied = proxy(sources, &host).is_some_and(|(.., is_excepted)| !is_excepted);
+    if url.starts_with("https:") && is_proxied {
+        return Server::Unknown;
+    }
+    let further = in_force(sources, CERTIFICATES).map(|(_, file)| PathBuf::from(file));
+    let trust = RelayTrust { own, authorities: Authorities::System { further } };
+    Server::at_trusted(url, None, &trust).await
 }
 
 /// Returns `true` if Claude Code has a credential of its own in one of the sources, other than `ANTHROPIC_AUTH_TOKEN`.

@@ -10,7 +10,7 @@ use super::connection::BASE_URL;
 use super::error::ClaudeSettingsError as Error;
 use super::file;
 use super::mask::shown_value;
-use super::sources::{Rank, Source, in_force};
+use super::sources::{CERTIFICATES, Rank, Source, in_force, server_at};
 use super::store::Store;
 use crate::output::{Output, printable};
 use crate::probe::Server;
@@ -21,7 +21,7 @@ pub(super) fn status(arguments: &CcStatusArguments, out: &mut Output) -> Result<
     let url = in_force(&sources, BASE_URL).map(|(_, url)| url.to_owned());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let server = url.as_ref().map(|url| runtime.block_on(Server::at(url, None)));
+    let server = url.as_ref().map(|url| runtime.block_on(server_at(&sources, url, None)));
     let report = Report { sources, url, server, recorded: recorded() };
     match arguments.json {
         true => out.line(format_args!("{:#}", report.as_json()))?,
@@ -67,6 +67,7 @@ impl Report {
             None => (Value::Null, None),
             Some(Server::Relay { version, .. }) => (json!("cc-relay"), Some(version)),
             Some(Server::Other) => (json!("other"), None),
+            Some(Server::Untrusted) => (json!("untrusted"), None),
             Some(Server::None) => (json!("none"), None),
             Some(Server::Unknown) => (json!("unknown"), None),
         };
@@ -131,7 +132,12 @@ impl Report {
             Some(Server::None) => {
                 format!("no server answers at {url}: start the relay with `cc-relay serve`, or {remedy}")
             }
-            Some(Server::Unknown) => format!("the server at {url} was not checked: only plain HTTP is"),
+            Some(Server::Untrusted) => format!(
+                "the certificate of the server at {url} is not trusted: set {CERTIFICATES} to a file with that of its authority"
+            ),
+            Some(Server::Unknown) => {
+                format!("the server at {url} was not checked: neither http nor https, or behind a proxy")
+            }
         }
     }
 

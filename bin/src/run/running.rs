@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use relay_config::{Config, TlsConfig};
 use tokio::net::TcpStream;
 
-use super::variables::AUTHORITIES;
 use crate::claude_settings::connection;
+use crate::claude_settings::sources::CERTIFICATES;
 use crate::probe::Server;
 use crate::settings::variable;
 use crate::status::trust::{Authorities, RelayTrust};
@@ -59,7 +59,7 @@ impl Running {
         if !is_relay(&url, config, &RelayTrust::own(Some(tls.cert.clone()))).await {
             return Self::None;
         }
-        let further = variable(AUTHORITIES).map(PathBuf::from);
+        let further = variable(CERTIFICATES).map(PathBuf::from);
         let can_extend = is_claude && further.is_none();
         // Python's clients, for example, do not read the variable.
         let further = further.filter(|_| is_claude);

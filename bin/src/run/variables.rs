@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::claude_settings::connection::{AUTH_TOKEN, BASE_URL, Token};
 use crate::claude_settings::sources::{
-    CLOUD_MODES, PROXIES, PROXY_EXCEPTIONS, Rank, Source, has_credential, in_force,
+    CERTIFICATES, CLOUD_MODES, PROXIES, PROXY_EXCEPTIONS, Rank, Source, has_credential, in_force,
 };
 
-/// The file with authorities that Claude Code trusts beside those of the system.
-pub(super) const AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 const MODEL: &str = "ANTHROPIC_MODEL";
 /// The start of every credential for Anthropic. Such a token may pass through.
 const ANTHROPIC_CREDENTIAL: &str = "sk-ant-";
@@ -51,7 +49,7 @@ impl Variables {
     pub(super) fn of(facts: &Facts<'_>) -> Self {
         let mut variables = Self::default();
         variables.set.insert(BASE_URL, facts.url.to_owned());
-        let further = [(MODEL, facts.model), (AUTHORITIES, facts.authorities)];
+        let further = [(MODEL, facts.model), (CERTIFICATES, facts.authorities)];
         variables.set.extend(further.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
         variables.token(facts);
         variables.clouds(facts);

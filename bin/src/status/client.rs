@@ -39,6 +39,15 @@ pub(crate) enum ClientError {
     Timeout { limit: Duration },
 }
 
+impl ClientError {
+    /// Returns `true` if the certificate of the server is not trusted.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        let Self::Connect(error) = self else { return false };
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    }
+}
+
 /// A client of one relay.
 #[derive(Debug)]
 pub(crate) struct Client {

@@ -82,7 +82,8 @@ impl RelayTrust {
     }
 }
 
-/// Accepts one certificate by its bytes, and others by the authorities. The signature of the handshake is verified in both cases.
+/// Accepts one certificate by its bytes, some by their bytes and names, and others by the authorities. The signature of the handshake
+/// is verified in all cases.
 #[derive(Debug)]
 struct Verifier {
     own: Option<CertificateDer<'static>>,

@@ -110,6 +110,51 @@ async fn a_right_key_is_accepted_and_a_wrong_key_is_refused_without_being_shown(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_configured_secret_is_in_any_output_even_if_an_upstream_repeats_it() {
+    const SECRETS: [&str; 6] = [
+        "the-key-of-z.ai",
+        "the-header-of-a-gateway",
+        "the-token-of-the-admin-api",
+        "the-key-of-a-client",
+        "the-bearer-of-clients",
+        "the-variable-of-a-header",
+    ];
+    let [key, header, admin, client, bearer, _] = SECRETS;
+    let upstream = Upstream::answering(|request| {
+        let sent =
+            ["x-api-key", "authorization", "x-gateway-key", "x-second"].map(|name| request.header(name));
+        let message = format!("refused {} and {}", sent.join(" "), SECRETS.join(", "));
+        anthropic::error_with(401, "authentication_error", &message)
+    })
+    .await;
+    let user = User::new().with_variable("SECOND_SECRET", SECRETS[5]);
+    user.write(
+        "config.yaml",
+        &format!(
+            "server: {{ auth: {{ api_keys: [{{ name: c, key: {client} }}], bearer_secret: {bearer} }} }}\n\
+             admin: {{ token: {admin} }}\n\
+             providers:\n\
+             - {{ name: z, type: zai, base_url: '{url}', keys: [{{ key: {key} }}], \
+                headers: {{ x-gateway-key: {header}, x-second: '${{SECOND_SECRET}}' }} }}\n",
+            url = upstream.url(),
+        ),
+    );
+    for arguments in
+        [&["doctor"][..], &["doctor", "--json"], &["doctor", "--send"], &["doctor", "--send", "--json"]]
+    {
+        let outcome = user.run(arguments);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stdout.contains("refused with 401: refused ***"), "{outcome:?}");
+        for secret in SECRETS {
+            assert!(
+                !outcome.stdout.contains(secret) && !outcome.stderr.contains(secret),
+                "{secret}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_failure_of_the_connection_has_a_fix() {
     let (_refusing, refused) = Upstream::refusing();
     let private = CertificateAuthority::new();
@@ -460,6 +505,49 @@ fn a_running_relay_is_found_at_its_address_and_in_the_settings_of_claude_code() 
     let claude = group(&report, "claude code");
     assert_some(&claude, "base url", "ok", "the variable ANTHROPIC_BASE_URL: cc-relay ");
     assert_some(&claude, "credential", "ok", "ANTHROPIC_AUTH_TOKEN of the environment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_url_of_https_is_checked_with_the_certificates_that_claude_code_trusts() {
+    let authority = CertificateAuthority::new();
+    let relay = Upstream::builder()
+        .tls(&authority)
+        .answering(|request| match request.path() {
+            "/" => Answer::json(200, &json!({ "service": "cc-relay" })),
+            "/healthz" => Answer::json(200, &json!({ "version": "1.2.3" })),
+            _ => Answer::json(200, &json!({ "data": [] })),
+        })
+        .await;
+    let (_refusing, dead) = Upstream::refusing();
+    let file = authority.ca_file().display().to_string();
+    let gateway = Upstream::builder().tls(&authority).answering(|_| Answer::json(404, &json!({}))).await;
+    let dead = format!("https://{dead}");
+    for (url, certificates, proxy, status, message) in [
+        (relay.url(), Some(&file), None, "ok", "cc-relay 1.2.3 answers"),
+        (relay.url(), None, None, "fail", "is not trusted by this machine"),
+        (gateway.url(), Some(&file), None, "warn", "the server is not cc-relay"),
+        (dead.clone(), Some(&file), None, "fail", "no server answers"),
+        (dead, Some(&file), Some("http://proxy.invalid:1"), "skip", "behind a proxy"),
+    ] {
+        let mut user = User::new();
+        if let Some(proxy) = proxy {
+            user = user.with_variable("HTTPS_PROXY", proxy);
+        }
+        user.write(
+            "config.yaml",
+            "server: { listen: '127.0.0.1:0' }\nproviders: [{ name: m, type: mock }]\n",
+        );
+        std::fs::create_dir_all(user.path(".claude")).unwrap();
+        let mut env = json!({ "ANTHROPIC_BASE_URL": url });
+        if let Some(file) = certificates {
+            env["NODE_EXTRA_CA_CERTS"] = json!(file);
+        }
+        user.write(".claude/settings.json", &json!({ "env": env }).to_string());
+        let report = Report::of(&user.run(&["doctor", "--json"]));
+        assert_some(&group(&report, "claude code"), "base url", status, message);
+        let shown = user.run(&["config", "cc", "status"]);
+        assert_eq!(shown.code, Some(i32::from(status != "ok")), "{shown:?}");
+    }
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use relay_config::shown_url;
+use relay_config::{Config, shown_url};
 
 use super::shell;
 use crate::claude_settings::connection::BASE_URL;
-use crate::claude_settings::sources::{Rank, Source, in_force};
+use crate::claude_settings::sources::{self, CERTIFICATES, Rank, Source, in_force};
 use crate::doctor::check::Check;
 use crate::probe::Server;
 
@@ -42,11 +42,15 @@ impl BaseUrls {
     }
 
     /// Probes each URL once. The first check is about the URL in force.
-    pub(super) async fn checks(self, sources: &[Source]) -> Vec<Check> {
+    pub(super) async fn checks(self, sources: &[Source], config: Option<&Config>) -> Vec<Check> {
+        let certificate = config.and_then(|config| Some(config.server.tls.as_ref()?.cert.clone()));
         let mut servers = BTreeMap::new();
         for place in &self.0 {
             if !servers.contains_key(&place.url) {
-                servers.insert(place.url.clone(), Server::at(&place.url, None).await);
+                servers.insert(
+                    place.url.clone(),
+                    sources::server_at(sources, &place.url, certificate.clone()).await,
+                );
             }
         }
         let active = in_force(sources, BASE_URL);
@@ -90,7 +94,16 @@ fn in_use(url: &str, name: &str, server: &Server) -> Check {
             format!("{url} of {name}: the server is not cc-relay"),
             format!("to use the relay, change {BASE_URL} in {name}"),
         ),
-        Server::Unknown => Check::skip(NAME, format!("{url} of {name}: only plain HTTP is checked")),
+        Server::Untrusted => Check::fail(
+            NAME,
+            format!("{url} of {name}: the certificate of the server is not trusted by this machine"),
+            format!(
+                "set {CERTIFICATES} to a file with the certificate of its authority, for Claude Code too"
+            ),
+        ),
+        Server::Unknown => {
+            Check::skip(NAME, format!("{url} of {name}: neither http nor https, or behind a proxy"))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use self::base_url::BaseUrls;
 use super::check::{Check, Group};
 use crate::claude_settings::connection::{AUTH_TOKEN, BASE_URL, Token};
 use crate::claude_settings::sources::{
-    CLOUD_MODES, CREDENTIALS, MANAGED_BY_HOST, PROXIES, PROXY_EXCEPTIONS, Rank, Source, in_force,
+    self, CLOUD_MODES, CREDENTIALS, MANAGED_BY_HOST, Rank, Source, in_force,
 };
 
 /// The values that switch a mode of Claude Code on.
@@ -26,7 +26,7 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 pub(super) async fn check(config: Option<&Config>) -> Group {
     let sources = Source::all();
     let mut checks = files(&sources);
-    checks.extend(BaseUrls::read(&sources).checks(&sources).await);
+    checks.extend(BaseUrls::read(&sources).checks(&sources, config).await);
     checks.extend(cloud_modes(&sources));
     checks.extend(forced_logins(&sources));
     checks.extend(config.and_then(|config| credential(config, &sources)));
@@ -142,13 +142,7 @@ fn proxy(sources: &[Source]) -> Option<Check> {
     if !LOOPBACK.contains(&host.as_str()) {
         return None;
     }
-    let (name, (source, _)) = PROXIES.into_iter().find_map(|name| Some((name, in_force(sources, name)?)))?;
-    let mut exceptions = PROXY_EXCEPTIONS.into_iter().filter_map(|name| in_force(sources, name));
-    let is_excepted = exceptions.any(|(_, value)| {
-        value
-            .split([',', ' '])
-            .any(|entry| entry == "*" || entry.trim_matches(['[', ']']) == host.trim_matches(['[', ']']))
-    });
+    let (name, source, is_excepted) = sources::proxy(sources, &host)?;
     Some(match is_excepted {
         true => Check::ok("proxy", format!("{name} of {}, and {host} is excepted", source.name())),
         false => Check::fail(

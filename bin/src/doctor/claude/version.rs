@@ -1,13 +1,15 @@
 //! The check of the version of Claude Code.
 
 use std::io::{self, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::doctor::check::Check;
 
 const NAME: &str = "version";
+/// The names of Claude Code's program. npm installs a batch file on Windows.
+const PROGRAMS: &[&str] = if cfg!(windows) { &["claude", "claude.cmd"] } else { &["claude"] };
 /// The time limit of `claude --version`.
 const LIMIT: Duration = Duration::from_secs(3);
 /// The time between two looks at the process.
@@ -56,12 +58,7 @@ fn parse(text: &str) -> Option<[u32; 3]> {
 
 /// Returns the output of `claude --version`; `None` if it does not end in time.
 fn printed() -> io::Result<Option<String>> {
-    let mut child = Command::new("claude")
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut child = start()?;
     let end = Instant::now() + LIMIT;
     while child.try_wait()?.is_none() {
         if Instant::now() > end {
@@ -77,6 +74,17 @@ fn printed() -> io::Result<Option<String>> {
         stdout.take(1024).read_to_string(&mut text)?;
     }
     Ok(Some(text))
+}
+
+/// Starts the first program that exists.
+fn start() -> io::Result<Child> {
+    let spawn = |program| {
+        let mut command = Command::new(program);
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    };
+    let is_found = |started: &io::Result<Child>| !matches!(started, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let found = PROGRAMS.iter().map(spawn).find(is_found);
+    found.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
 }
 
 #[cfg(test)]
