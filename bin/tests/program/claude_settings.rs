@@ -170,6 +170,23 @@ fn an_edit_of_the_user_between_init_and_remove_is_kept() {
 }
 
 #[test]
+fn runs_at_the_same_time_lose_nothing() {
+    let user = user(NO_AUTH);
+    write_settings(&user, THEIRS);
+    let urls: Vec<String> = (1..=6).map(|port| format!("http://127.0.0.1:{port}")).collect();
+    let runs: Vec<_> = urls.iter().map(|url| user.spawn(&["config", "cc", "init", "--url", url])).collect();
+    for run in runs {
+        let outcome = run.outcome();
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    }
+    let url = env(&user)["ANTHROPIC_BASE_URL"].as_str().unwrap().to_owned();
+    assert!(urls.contains(&url), "{url}");
+    succeeds(&user, &["remove"]);
+    assert_eq!(settings(&user), THEIRS);
+    assert_eq!(names_in(&user.path(".claude")), ["settings.json"], "a temporary file remains");
+}
+
+#[test]
 fn a_dry_run_prints_the_difference_without_secrets_and_changes_nothing() {
     let user = user(API_KEY);
     write_settings(&user, THEIRS);
