@@ -8,8 +8,8 @@ use super::report::Report;
 use super::tables::Table;
 use crate::output::Output;
 
-/// Keys whose values are secrets.
-const SECRETS: [&str; 8] = [
+/// Keys whose values are secrets. The values of `headers` are secrets too.
+const SECRETS: [&str; 10] = [
     "key",
     "api_key",
     "bearer_secret",
@@ -18,6 +18,8 @@ const SECRETS: [&str; 8] = [
     "aws_secret_access_key",
     "aws_session_token",
     "aws_bearer_token",
+    "database_url",
+    "url",
 ];
 
 /// Writes `$NAME` as `${NAME}` in every text below `document`: both forms are references there, and only the second one is here.
@@ -92,7 +94,7 @@ fn replace(key: &str, path: &str, value: &mut Document, report: &mut Report) {
                 );
             }
         }
-        Document::Text(text) if SECRETS.contains(&key) && !text.contains("${") => {
+        Document::Text(text) if SECRETS.contains(&key) && !is_reference(text) => {
             let name: String = path
                 .chars()
                 .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
@@ -104,9 +106,55 @@ fn replace(key: &str, path: &str, value: &mut Document, report: &mut Report) {
     }
 }
 
+/// Returns `true` if the text is one reference, without a part of a secret around it or in a default.
+fn is_reference(text: &str) -> bool {
+    let name = Document::from(text).variables().pop_first();
+    name.is_some_and(|name| text == format!("${{{name}}}"))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// Returns the names of the settings below `rule` that the schema calls secrets.
+    fn secrets(rule: &Value, found: &mut Vec<String>) {
+        for (key, value) in rule.as_object().into_iter().flatten() {
+            if value["writeOnly"] == true {
+                found.push(key.clone());
+            }
+            secrets(value, found);
+        }
+    }
+
+    #[test]
+    fn every_secret_of_the_configuration_is_known() {
+        let mut found = Vec::new();
+        secrets(&serde_json::from_str(&relay_config::schema()).unwrap(), &mut found);
+        // That of `headers`.
+        found.retain(|key| key != "additionalProperties");
+        found.sort();
+        found.dedup();
+        let mut known = SECRETS;
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn a_secret_is_replaced_unless_it_is_a_reference() {
+        for (from, to) in [
+            ("sk-1", "${KEY}"),
+            ("${OWN}", "${OWN}"),
+            ("sk-${OWN}", "${KEY}"),
+            ("${OWN:-sk-1}", "${KEY}"),
+            ("$${OWN}", "${KEY}"),
+        ] {
+            let mut draft = vec![("key".to_owned(), Document::from(from))];
+            replace_secrets(&mut draft, &mut Report::default());
+            assert_eq!(draft[0].1, Document::from(to), "{from}");
+        }
+    }
 
     #[test]
     fn a_name_after_a_dollar_gets_braces_and_other_dollars_stay() {

@@ -72,11 +72,13 @@ fn server(file: &Document, draft: &mut Table, report: &mut Report) {
     };
     let host =
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-    let port = file.get("PORT").and_then(whole).unwrap_or(PORT);
+    let port = file.get("PORT").and_then(number).unwrap_or_else(|| PORT.to_string());
     edit(draft, "server", |server| {
         set(server, "listen", format!("{host}:{port}"));
-        if let Some(timeout) = file.get("API_TIMEOUT_MS").and_then(whole) {
-            set(server, "timeout_ms", Document::Number(timeout.to_string()));
+        match file.get("API_TIMEOUT_MS").and_then(number) {
+            Some(timeout) if timeout.starts_with('$') => set(server, "timeout_ms", timeout),
+            Some(timeout) => set(server, "timeout_ms", Document::Number(timeout)),
+            None => {}
         }
         if let Some(key) = key {
             edit(server, "auth", |auth| set(auth, "api_key", key));
@@ -86,6 +88,12 @@ fn server(file: &Document, draft: &mut Table, report: &mut Report) {
         "PORT",
         format_args!("server.listen is {host}:{port}, where clients find the relay as before"),
     );
+}
+
+/// Returns the text of a whole number, or of a reference to a variable that holds one.
+fn number(value: &Document) -> Option<String> {
+    let whole = whole(value).map(|number| number.to_string());
+    whole.or_else(|| value.as_str().filter(|text| text.starts_with("${")).map(str::to_owned))
 }
 
 fn logging(file: &Document, draft: &mut Table, report: &mut Report) {

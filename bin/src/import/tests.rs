@@ -46,6 +46,19 @@ fn a_configuration_of_claude_code_router_keeps_the_providers_that_speak_the_mess
 }
 
 #[test]
+fn numbers_of_claude_code_router_may_be_text_or_references() {
+    let file = r#"{ PORT: "4567", API_TIMEOUT_MS: "$TIMEOUT", Providers: [] }"#;
+    let draft = router::convert(&json5::from_str(file).unwrap(), &mut Report::default());
+    let server = Document::Table(draft).get("server").cloned().unwrap();
+    assert_eq!(server.get("listen").and_then(Document::as_str), Some("127.0.0.1:4567"));
+    assert_eq!(server.get("timeout_ms").and_then(Document::as_str), Some("${TIMEOUT}"));
+    let file = "{ PORT: '${CCR_PORT}', Providers: [] }";
+    let draft = router::convert(&json5::from_str(file).unwrap(), &mut Report::default());
+    let server = Document::Table(draft).get("server").cloned().unwrap();
+    assert_eq!(server.get("listen").and_then(Document::as_str), Some("127.0.0.1:${CCR_PORT}"));
+}
+
+#[test]
 fn a_configuration_of_litellm_has_one_provider_for_each_upstream() {
     let report = check("litellm.yaml", Source::LiteLlm, "litellm.result.yaml");
     for path in ["model_list[4]", "router_settings.redis_host", "general_settings.database_url"] {
