@@ -1,6 +1,5 @@
 //! New connections: TCP, through a proxy if the environment names one, then TLS.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,6 +17,7 @@ use rustls::ClientConfig;
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::custom_connector::{AnyIo, CustomConnector};
+use crate::open_files::is_about_open_files;
 use crate::tls::Untrusted;
 
 /// The silence on a connection after which the kernel sends the first keep-alive probe.
@@ -136,9 +136,14 @@ struct ProxyFailed {
 }
 
 impl ProxyFailed {
-    fn new(address: String, error: &(dyn Error + 'static)) -> Self {
-        let reason = error_sources(error).last().unwrap_or(error);
-        Self { address, reason: reason.to_string() }
+    /// Returns the failure of the proxy at `address`, or `error` itself if the relay could not open the socket to it.
+    fn or(address: String, error: impl Into<BoxError>) -> BoxError {
+        let error = error.into();
+        if is_about_open_files(&*error) {
+            return error;
+        }
+        let reason = error_sources(&*error).last().unwrap_or(&*error).to_string();
+        Self { address, reason }.into()
     }
 }
 
@@ -292,7 +297,7 @@ impl Service<Uri> for ProxyConnector {
                 let connecting = tunnel.call(destination);
                 Box::pin(async {
                     let connected = connecting.await.map(AnyIo::Tcp);
-                    connected.map_err(|error| ProxyFailed::new(address, &error).into())
+                    connected.map_err(|error| ProxyFailed::or(address, error))
                 })
             }
         }
@@ -320,6 +325,18 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_RETRIES);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    }
+
+    #[test]
+    fn a_lack_of_open_files_is_not_a_failure_of_the_proxy() {
+        let failed = |code| ProxyFailed::or("proxy:3128".to_owned(), std::io::Error::from_raw_os_error(code));
+        const EMFILE: i32 = 24;
+        const ECONNREFUSED: i32 = 111;
+        assert!(is_about_open_files(&*failed(EMFILE)));
+        assert_eq!(
+            failed(ECONNREFUSED).to_string(),
+            "the proxy at proxy:3128, which the environment names, gives no connection: Connection refused (os error 111)"
+        );
     }
 
     #[tokio::test]

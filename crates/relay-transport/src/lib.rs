@@ -38,6 +38,7 @@ mod image_error;
 #[cfg(feature = "fetch-images")]
 mod images;
 mod network;
+mod open_files;
 mod peek;
 mod pool;
 mod request_body;
@@ -63,6 +64,7 @@ pub use image_error::FetchError;
 #[cfg(feature = "fetch-images")]
 pub use images::{Fetcher, Image};
 pub use network::Network;
+pub use open_files::is_about_open_files;
 pub use peek::{Resumed, Start, read_start};
 pub use pool::{QueueTime, ReceiveError, ReceivedBody, SendError};
 pub use request_body::{RequestBody, RequestStream};

@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
-use relay_messages::error_sources;
 use tower::BoxError;
+
+use crate::open_files::is_about_open_files;
 
 /// The reason that there is no response head.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ impl Error for SharedError {
 impl SendError {
     /// Returns the error of a failed connection attempt for each of `count` requests.
     pub(super) fn of_attempt(error: BoxError, count: usize) -> impl Iterator<Item = Self> {
-        let is_local = is_local(&*error);
+        let is_local = is_about_open_files(&*error);
         let shared = SharedError(error.into());
         (0..count).map(move |_| {
             let error = shared.clone().into();
@@ -57,19 +57,10 @@ impl SendError {
     }
 }
 
-/// Returns `true` if the relay's own system refused the socket: its limit of open files is reached.
-fn is_local(error: &(dyn Error + 'static)) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    let is_it = |error: &(dyn Error + 'static)| {
-        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        cfg!(unix) && matches!(code, Some(EMFILE | ENFILE))
-    };
-    is_it(error) || error_sources(error).any(is_it)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[track_caller]
