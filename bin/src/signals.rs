@@ -2,6 +2,9 @@
 
 use std::io;
 
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
+
 /// A signal to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -13,6 +16,15 @@ pub(crate) enum Signal {
     /// SIGUSR2: a new process is to take the place of this one. Windows has no such signal.
     #[cfg_attr(windows, allow(dead_code))]
     HandOver,
+}
+
+/// Makes a write beyond the limit of file sizes an error, like one to a full disk. By default SIGXFSZ ends a process whose log or
+/// ledger reaches `ulimit -f`, or `LimitFSIZE=` of systemd. Needs a runtime.
+#[cfg(unix)]
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // The handler outlives its receiver.
+    signal(kind).map(drop)
 }
 
 /// Receives SIGINT, SIGTERM, SIGHUP and SIGUSR2. Once it exists, these signals no longer end the process by themselves.
@@ -28,7 +40,7 @@ pub(crate) struct Signals {
 #[cfg(unix)]
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
+        survive_file_size_limit()?;
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

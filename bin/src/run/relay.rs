@@ -15,6 +15,8 @@ use crate::logging::{self, Log, LoggingError};
 use crate::observers::Observers;
 use crate::serve::ServeError;
 use crate::settings::{Origin, Start};
+#[cfg(unix)]
+use crate::signals::survive_file_size_limit;
 use crate::sockets::Sockets;
 use crate::traces::Export;
 use crate::{client_listeners, compose};
@@ -89,6 +91,8 @@ struct Prepared {
 impl Prepared {
     async fn new(start: &Start) -> Result<Self, ServeError> {
         let config = &start.loaded.config;
+        #[cfg(unix)]
+        survive_file_size_limit().map_err(ServeError::Signals)?;
         let held = HeldLog::default();
         let log = install_log(config, &held)?;
         start.loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

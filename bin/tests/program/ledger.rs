@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::measure::limit_file_size;
 use crate::process::{Connection, User};
 
 const CONFIG: &str = "providers: [{ name: local, type: mock }]\nprices: [{ input: 1, output: 2 }]\n";
@@ -70,6 +72,30 @@ fn a_ledger_is_whole_after_its_process_was_killed_while_it_was_written() {
         assert!(requests > written, "round {round}: {requests} after {written}");
         written = requests;
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_ledger_on_a_full_disk_is_a_warning_and_is_written_once_there_is_room() {
+    let user = user();
+    let (mut relay, address) = user.serve(&[]);
+    let requests = || total(&user, &[]).unwrap()["requests"].as_u64().unwrap();
+    let send = || assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
+    send();
+    while requests() < 1 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    limit_file_size(&relay, Some(0));
+    for _ in 0..5 {
+        send();
+    }
+    relay.wait_for("the usage ledger is not written; the relay goes on, and tries again");
+    limit_file_size(&relay, None);
+    send();
+    relay.wait_for("the usage ledger is written again");
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code(), Some(0));
+    assert_eq!(requests(), 7);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use crate::measure::limit_file_size;
 use crate::process::{Connection, Process, User};
 
 /// The time limit of any step. No step needs a tenth of it.
@@ -95,6 +97,26 @@ fn a_full_disk_is_reported_on_standard_error_and_the_log_recovers() {
     std::fs::remove_file(&log).unwrap();
     wait_for(&log, "the log can be written again", || relay.signal("HUP"));
     assert!(relay.is_running());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_has_reached_the_limit_of_file_sizes_is_reported_and_recovers() {
+    let user = User::new();
+    std::fs::create_dir(user.path("logs")).unwrap();
+    let log = user.path("logs/log");
+    let mut relay = serve_with_log(&user);
+    let address = address_in(&wait_for(&log, "to use it", || {}));
+    limit_file_size(&relay, Some(0));
+    assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
+    let mut report = [0; 45];
+    relay.stderr_reader().read_exact(&mut report).unwrap();
+    assert_eq!(&report, b"cc-relay: cannot write the log: File too larg");
+    assert!(relay.is_running());
+    limit_file_size(&relay, None);
+    wait_for(&log, "the log can be written again", || {
+        Connection::request_stream(address).read_to_end();
+    });
 }
 
 #[test]

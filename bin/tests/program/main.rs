@@ -43,6 +43,9 @@ mod logs;
 #[cfg(all(unix, not(feature = "otlp")))]
 mod no_traces;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(unix)]
 mod notify;
 mod process;
 mod proxy;

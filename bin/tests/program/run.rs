@@ -226,6 +226,18 @@ fn the_log_is_in_a_file_or_after_the_output_of_the_command() {
     assert!(log.contains("listening on http://127.0.0.1:") && log.contains("cache"), "{log}");
 }
 
+#[test]
+fn a_log_that_has_reached_the_limit_of_file_sizes_does_not_end_the_command() {
+    let user = User::new();
+    let program = user.command(&[]).get_program().to_owned();
+    let line = "ulimit -f 0 && exec \"$0\" run --demo --log-output log -- echo ran";
+    let mut command = user.shell(line);
+    command.arg(program);
+    let outcome = Process::spawn(command).outcome();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "ran\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("cannot write the log: File too large"), "{outcome:?}");
+}
+
 /// Starts a command that prints each signal that it gets, and ends with the code 3 after the first.
 fn trapping(user: &User, name: &str) -> Process {
     let line = format!("trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.05; done");
