@@ -25,6 +25,8 @@ fn connections_beyond_the_open_files_wait_and_are_reported_once() {
     for _ in 0..3 {
         assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
     }
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code(), Some(0));
     assert_eq!(relay.seen().matches("as many clients").count(), 1);
 }
 

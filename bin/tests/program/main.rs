@@ -47,6 +47,8 @@ mod no_traces;
 mod measure;
 #[cfg(unix)]
 mod notify;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod process;
 mod proxy;
 #[cfg(unix)]

@@ -67,6 +67,7 @@ pub mod linger;
 mod listener_rules;
 mod messages;
 mod offload;
+mod open_files;
 mod operation;
 mod options;
 mod path;

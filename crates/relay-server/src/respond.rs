@@ -52,11 +52,13 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 use relay_messages::{ApiError, ErrorChain, error_body, error_type};
 use relay_providers::RequestTooLarge;
+use relay_transport::is_about_open_files;
 use tower::{BoxError, Layer, Service};
 
 use crate::auth::{Denied, ModelDenied};
 use crate::concurrency::Busy;
 use crate::error::Error;
+use crate::open_files::NoFreeFile;
 use crate::rate_limit::{LimitsError, RateLimited};
 use crate::record::RecordHandle;
 use crate::request_id::RequestId;
@@ -270,6 +272,9 @@ impl Answer {
         let body = error_body(kind, &message, id.map(RequestId::as_str));
         let mut response = json_response(status, body);
         response.headers_mut().extend(headers);
+        if is_about_open_files(&*error) {
+            response.extensions_mut().insert(NoFreeFile);
+        }
         if let Some(record) = record {
             record.set_error(message);
             let error = error.downcast::<LimitsError>().map_or_else(|error| error, |error| error.source);

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_transport::is_about_open_files;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -20,6 +21,8 @@ use super::tcp::BACKLOG;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// The time that an idle connection has to close at the limit, before the next one is asked to.
 const ROOM_INTERVAL: Duration = Duration::from_millis(100);
+/// The files that the request of a further client needs: its connection, and one to an upstream.
+const FILES_PER_CLIENT: usize = 2;
 /// The shortest time between two log lines about the same obstacle.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -51,8 +54,9 @@ pub(super) struct Accepted {
     pub(super) place: OwnedSemaphorePermit,
 }
 
-/// Accepts the connections of one listener. At the limit, the connection that has been idle for longest is closed, so that
-/// idle clients cannot keep others out. If none is idle, further connections wait in the backlog of the system.
+/// Accepts the connections of one listener. At the limit, and if the process has no free file, the connections that have been
+/// idle for longest are closed, so that idle clients cannot keep others out. If none is idle, further connections wait in the
+/// backlog of the system.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Listener,
@@ -83,6 +87,9 @@ impl Acceptor {
                 Err(error) => {
                     if self.failing.is_due() {
                         tracing::warn!(%error, "cannot accept connections; trying again every 100 ms");
+                    }
+                    if is_about_open_files(&error) {
+                        (0..FILES_PER_CLIENT).for_each(|_| self.limit.open.close_longest_idle());
                     }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }

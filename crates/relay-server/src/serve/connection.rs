@@ -33,6 +33,7 @@ use super::stop::{ARRIVAL, KEPT_IDLE, Stop, Stopping};
 use super::streams::StreamExecutor;
 use super::tls::ListenerTls;
 use crate::client_certificate::ClientCertificate;
+use crate::open_files::NoFreeFile;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 ///
@@ -248,8 +249,12 @@ impl<T: Served> Connection<T> {
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
         let response = self.served.respond(request.map(|body| exchange.receive(body)), peer);
+        let open = Arc::clone(&self.open);
         async move {
             let mut response = response.await?;
+            if response.extensions_mut().remove::<NoFreeFile>().is_some() {
+                open.close_longest_idle();
+            }
             if !is_http2 && exchange.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
