@@ -46,6 +46,7 @@ mod flooding;
 mod http1;
 mod http2;
 mod identity;
+mod long;
 mod nginx;
 mod real;
 mod relay;
@@ -67,6 +68,7 @@ pub use flooding::{FloodingUpstream, HTTP2_PREFACE, http2_frame};
 pub use http1::{End, Headers};
 pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
 pub use identity::Identity;
+pub use long::{LONG_VARIABLE, short_or_long};
 pub use nginx::Nginx;
 pub use real::{ClaudeCode, ProcessOutput, Python, skip};
 pub use relay::{

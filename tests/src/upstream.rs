@@ -126,6 +126,13 @@ impl Upstream {
         requests.remove(0)
     }
 
+    /// Removes the requests so far, and returns them. A test of many requests keeps its memory bounded by this.
+    pub fn take_requests(&self) -> Vec<Request> {
+        let mut taken = Vec::new();
+        self.shared.requests.send_modify(|requests| taken = std::mem::take(requests));
+        taken
+    }
+
     /// Waits until at least `count` requests have arrived, and returns them.
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         let mut requests = self.shared.requests.subscribe();

@@ -13,6 +13,8 @@ mod cache_losses;
 #[cfg(unix)]
 mod claude_settings;
 mod config;
+#[cfg(target_os = "linux")]
+mod crowds;
 mod dashboard;
 #[cfg(unix)]
 mod day;
@@ -62,6 +64,8 @@ mod run_tls;
 mod serve;
 #[cfg(target_os = "linux")]
 mod service;
+#[cfg(target_os = "linux")]
+mod soak;
 mod status;
 #[cfg(unix)]
 mod stop;

@@ -19,6 +19,13 @@ pub(crate) fn cpu_time(process: &Process) -> Duration {
     TICK * ticks
 }
 
+/// Returns the resident memory of the process in KiB.
+pub(crate) fn resident_kib(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 /// Returns the number of files that the process has open, sockets included.
 pub(crate) fn open_files(process: &Process) -> usize {
     fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within_limit};
+use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, short_or_long, within_limit};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
@@ -23,7 +23,8 @@ use upstreams::{Chance, FaultyUpstream, Mode};
 
 const RELAY: &str = env!("CARGO_BIN_EXE_relay-under-test");
 
-const SECONDS: u64 = 6;
+/// The default of the variable, and that of the long form.
+const SECONDS: (u64, u64) = (6, 600);
 const SEED: u64 = 7;
 const UPSTREAMS: usize = 3;
 const CLIENTS: u64 = 40;
@@ -45,7 +46,7 @@ fn variable(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_random_faults_the_relay_recovers_and_holds_no_extra_resources() {
-    let seconds = variable("CC_RELAY_CHAOS_SECONDS", SECONDS);
+    let seconds = variable("CC_RELAY_CHAOS_SECONDS", short_or_long(SECONDS.0, SECONDS.1));
     let seed = variable("CC_RELAY_CHAOS_SEED", SEED);
     let chance = Chance::new(seed);
     let (set_mode, mode) = watch::channel(Mode::Healthy);
