@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
@@ -117,6 +118,58 @@ fn a_log_that_has_reached_the_limit_of_file_sizes_is_reported_and_recovers() {
     wait_for(&log, "the log can be written again", || {
         Connection::request_stream(address).read_to_end();
     });
+}
+
+#[test]
+fn a_log_file_that_is_copied_and_truncated_continues_at_its_start() {
+    let user = User::new();
+    std::fs::create_dir(user.path("logs")).unwrap();
+    let log = user.path("logs/log");
+    let _relay = serve_with_log(&user);
+    let address = address_in(&wait_for(&log, "to use it", || {}));
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+    let text = wait_for(&log, "end=\"complete\"", || {
+        Connection::request_stream(address).read_to_end();
+    });
+    assert!(!text.contains('\0'), "no gap before the first line: {text:?}");
+}
+
+#[test]
+fn no_line_is_lost_or_written_twice_while_the_log_is_rotated_under_load() {
+    const ROTATIONS: usize = 5;
+    let user = User::new();
+    std::fs::create_dir(user.path("logs")).unwrap();
+    let log = user.path("logs/log");
+    let mut relay = serve_with_log(&user);
+    let address = address_in(&wait_for(&log, "to use it", || {}));
+    let ends = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut served = 0;
+                    while !ends.load(Ordering::Relaxed) {
+                        assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
+                        served += 1;
+                    }
+                    served
+                })
+            })
+            .collect();
+        for number in 0..ROTATIONS {
+            std::fs::rename(&log, user.path(&format!("logs/log.{number}"))).unwrap();
+            relay.signal("HUP");
+            wait_for(&log, "end=\"complete\"", || {});
+        }
+        ends.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+    });
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code(), Some(0));
+    let files = (0..ROTATIONS).map(|number| user.path(&format!("logs/log.{number}"))).chain([log]);
+    let lines: usize =
+        files.map(|file| std::fs::read_to_string(file).unwrap().matches("end=\"complete\"").count()).sum();
+    assert_eq!(lines, served);
 }
 
 #[test]
