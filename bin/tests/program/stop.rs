@@ -26,14 +26,18 @@ fn open_request(user: &User) -> (Process, Connection, TcpStream) {
 }
 
 #[test]
-fn an_open_stream_ends_normally_after_an_interrupt() {
+fn open_streams_end_normally_after_an_interrupt() {
     let (mut relay, address) = User::new().serve(&["--demo"]);
-    let mut client = Connection::request_stream(address);
-    client.read_to("event: content_block_delta");
+    let mut clients: Vec<_> = (0..200).map(|_| Connection::request_stream(address)).collect();
+    for client in &mut clients {
+        client.read_to("HTTP/1.1 200 OK");
+    }
     relay.signal("INT");
     relay.wait_for("draining");
-    let rest = client.read_to_end();
-    assert!(rest.contains("event: message_stop\n") && rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    for mut client in clients {
+        let rest = client.read_to_end();
+        assert!(rest.contains("event: message_stop\n") && rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    }
     assert_eq!(relay.exit_code(), Some(0));
     assert!(relay.seen().contains("stopped"), "{}", relay.seen());
 }
