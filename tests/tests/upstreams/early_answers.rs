@@ -7,12 +7,12 @@ use serde_json::json;
 /// More than the buffers of all sockets on the way hold.
 const SIZE: usize = 8 * 1024 * 1024;
 
-/// Answers the head of each request with a 413, and reads nothing of its body.
-async fn refuse(mut connection: Connection, closes: bool) {
+/// Answers the head of each request with this error, and reads nothing of its body.
+async fn refuse(mut connection: Connection, status: u16, closes: bool) {
     if connection.receive_head().await.is_none() {
         return;
     }
-    let answer = anthropic::error(413);
+    let answer = anthropic::error(status);
     let answer = if closes { answer.with_header("connection", "close") } else { answer };
     // The relay may have closed the connection.
     let _ = connection.answer(&answer).await;
@@ -27,7 +27,7 @@ async fn refuse(mut connection: Connection, closes: bool) {
 async fn an_answer_before_the_end_of_the_request_reaches_the_client() {
     for closes in [true, false] {
         let builder = Upstream::builder().allow_chunked().allow_incomplete_requests();
-        let upstream = builder.scripted(move |connection| refuse(connection, closes)).await;
+        let upstream = builder.scripted(move |connection| refuse(connection, 413, closes)).await;
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
         let text = "x".repeat(SIZE);
         let message =
@@ -39,5 +39,21 @@ async fn an_answer_before_the_end_of_the_request_reaches_the_client() {
         }
         let providers = Call::get("/v1/providers").send(relay.address()).await.json();
         assert_eq!(providers["data"][0]["circuit"], "closed", "closes: {closes}");
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_about_the_provider_fails_over_with_the_whole_request() {
+    let text = "x".repeat(SIZE / 4);
+    let message = format!(r#"{{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"text":"{text}"}}"#);
+    for status in [401, 429, 529] {
+        let builder = Upstream::builder().allow_incomplete_requests();
+        let first = builder.scripted(move |connection| refuse(connection, status, true)).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
+        let providers = [provider("a", "anthropic", &first.url()), provider("b", "anthropic", &second.url())];
+        let relay = Relay::start(&json!({"providers": providers})).await;
+        let response = Call::messages(message.clone()).send(relay.address()).await;
+        assert_eq!(response.text(), "second", "{status}");
+        assert_eq!(second.only_request().body, message.as_bytes(), "{status}");
     }
 }
