@@ -11,6 +11,7 @@ mod errors;
 mod floods;
 mod framing;
 mod http10;
+mod http2_smuggling;
 mod intake;
 mod malformed_requests;
 mod path_spellings;

@@ -72,3 +72,78 @@ async fn a_request_of_two_lengths_never_yields_a_second_request() {
     }
     assert!(upstream.requests().iter().all(|received| !received.target.contains("smuggled")));
 }
+
+/// A request with a chunked body whose first line of a chunk, data and end are these bytes, followed by a smuggled one.
+fn chunked_request(line: &str, data: &str, end: &str) -> String {
+    request("transfer-encoding: chunked", &format!("{line}{data}{end}{}", smuggled()))
+}
+
+#[tokio::test]
+async fn chunks_that_other_parsers_read_differently_never_yield_a_second_request() {
+    let (upstream, relay) = scene().await;
+    let size = BODY.len();
+    let end = "\r\n0\r\n\r\n";
+    let requests = [
+        // Sizes that are no hexadecimal number, or one beyond 64 bits.
+        chunked_request(&format!("0x{size:x}\r\n"), BODY, end),
+        chunked_request(&format!("+{size:x}\r\n"), BODY, end),
+        chunked_request(&format!("-{size:x}\r\n"), BODY, end),
+        chunked_request(&format!("1{size:016x}\r\n"), BODY, end),
+        chunked_request("\r\n", BODY, end),
+        // Lines that end with one character, and line ends within an extension.
+        chunked_request(&format!("{size:x}\n"), BODY, end),
+        chunked_request(&format!("{size:x}\r"), BODY, end),
+        chunked_request(&format!("{size:x};a\nb\r\n"), BODY, end),
+        chunked_request(&format!("{size:x};a\rb\r\n"), BODY, end),
+        chunked_request(&format!("{size:x}\r\n"), BODY, "\n0\n\n"),
+        chunked_request(&format!("{size:x}\r\n"), BODY, "0\r\n\r\n"),
+        chunked_request(&format!("{:x}\r\n", size - 3), BODY, end),
+        // Extensions without end.
+        chunked_request(&format!("{size:x};{}\r\n", "a".repeat(100_000)), BODY, end),
+        chunked_request(&format!("1;{}\r\n \r\n", "a".repeat(100)).repeat(1000), BODY, end),
+    ];
+    for request in requests {
+        let statuses = statuses(&relay, &request).await;
+        assert_eq!(statuses, [400], "{request:.400?}");
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn heads_that_other_parsers_read_differently_never_yield_a_second_request() {
+    let (upstream, relay) = scene().await;
+    let smuggled = smuggled();
+    let chunked = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n{smuggled}", BODY.len());
+    let (short, long) = (BODY.len(), BODY.len() + smuggled.len());
+    let lengths = format!("content-length: {short}");
+    let both = format!("{BODY}{smuggled}");
+    let requests = [
+        // RFC 9112 section 6.1: a version without chunked bodies.
+        request("transfer-encoding: chunked", &chunked).replacen("HTTP/1.1", "HTTP/1.0", 1),
+        request(&format!("{lengths}\r\ntransfer-encoding: chunked"), &chunked)
+            .replacen("HTTP/1.1", "HTTP/1.0", 1),
+        // Line ends of one character, which some parsers read as a part of the value.
+        request(&format!("x: y\ncontent-length: {short}\r\ncontent-length: {long}"), &both),
+        request(&format!("x: y\rcontent-length: {short}\r\ncontent-length: {long}"), &both),
+        request(&format!("x: y\n{lengths}\r\ntransfer-encoding: chunked\n"), &both),
+        // Characters that end a value for some parsers, and names that others normalize.
+        request(&format!("x: y\0\r\n{lengths}"), &both),
+        request(&format!("content-length: {short}\0{long}"), &both),
+        request(&format!("content-length\0: {long}\r\n{lengths}"), &both),
+        request(&format!(": y\r\n{lengths}"), &both),
+        request(&format!("content length: {long}\r\n{lengths}"), &both),
+        request(&format!("\tcontent-length: {long}\r\n{lengths}"), &both),
+        request(&format!("content-length: \u{661}\r\n{lengths}"), &both),
+        // Request lines of more or fewer parts.
+        request(&lengths, &both).replacen("HTTP/1.1", "HTTP/1.1 HTTP/1.0", 1),
+        request(&lengths, &both).replacen("HTTP/1.1", "HTTP/1.2", 1),
+        request(&lengths, &both).replacen(" HTTP/1.1", "", 1),
+        request(&lengths, &both).replacen("POST ", "POST\t", 1),
+        request(&lengths, &both).replacen("POST ", "POST\r", 1),
+    ];
+    for request in requests {
+        let statuses = statuses(&relay, &request).await;
+        assert_eq!(statuses, [400], "{request:?}");
+    }
+    assert_eq!(upstream.connections(), 0);
+}
