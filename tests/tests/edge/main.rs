@@ -26,3 +26,4 @@ mod tls_listener;
 #[cfg(unix)]
 mod unix_listener;
 mod unread_ends;
+mod vanishing_clients;
