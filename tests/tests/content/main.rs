@@ -10,6 +10,7 @@ mod fidelity;
 mod fuzz_corpora;
 mod model_names;
 mod models;
+mod named_tests;
 mod prompt_too_long_in_success;
 mod refusals;
 mod replaced;
