@@ -25,7 +25,7 @@ pub(in crate::serve) async fn accept(
 ) -> Option<TlsClient> {
     let acceptor = TlsAcceptor::from(tls.settings(enable_http2));
     let accepting = acceptor.accept_with(socket, |session| session.set_buffer_limit(Some(BUFFER)));
-    match accepting.into_fallible().await {
+    match tls.turns().run(accepting.into_fallible()).await {
         Ok(stream) => Some(TlsClient::new(stream, Arc::clone(activity))),
         Err((error, mut socket)) => {
             tls.log().failed(peer, &error);

@@ -12,6 +12,7 @@ use super::certificate::Certificate;
 use super::error::ListenerTlsError;
 use super::files;
 use super::handshake_log::HandshakeLog;
+use super::turns::Turns;
 use crate::serve::peer::PeerAddress;
 
 /// The time before the end of a certificate in which it is reported.
@@ -43,6 +44,7 @@ const ENDS_SOON: Duration = Duration::from_hours(7 * 24);
 pub struct ListenerTls {
     current: Arc<RwLock<Arc<Certificate>>>,
     log: Arc<HandshakeLog>,
+    turns: Arc<Turns>,
 }
 
 impl ListenerTls {
@@ -52,7 +54,11 @@ impl ListenerTls {
     /// [`ListenerTlsError`] for the first file that cannot be used. It names the setting and the file.
     pub fn load(files: &TlsConfig) -> Result<Self, ListenerTlsError> {
         let certificate = files::load(files)?;
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(certificate))), log: Arc::default() })
+        Ok(Self {
+            current: Arc::new(RwLock::new(Arc::new(certificate))),
+            log: Arc::default(),
+            turns: Arc::default(),
+        })
     }
 
     /// Uses the certificate of `other`, and its rule for client certificates, for connections that are accepted from now on.
@@ -97,6 +103,11 @@ impl ListenerTls {
     /// Returns the log of handshakes that fail.
     pub(super) fn log(&self) -> &HandshakeLog {
         &self.log
+    }
+
+    /// Returns the turns of handshakes.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     fn certificate(&self) -> Arc<Certificate> {

@@ -8,6 +8,7 @@ mod handshake_log;
 mod listener_tls;
 mod plain;
 mod stream;
+mod turns;
 
 pub use error::ListenerTlsError;
 pub(super) use handshake::accept;

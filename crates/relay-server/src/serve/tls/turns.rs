@@ -1,0 +1,110 @@
+//! The turns of handshakes, which keep their computations from delaying other tasks.
+
+use std::future::poll_fn;
+use std::iter;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio_util::sync::PollSemaphore;
+
+/// The largest number of handshakes that compute before other tasks run.
+const AT_ONCE: usize = 4;
+
+/// The turns of the handshakes of a listener.
+///
+/// The first answer to a client takes a signature and a key exchange. The runtime runs tasks in the order in which they were woken:
+/// of a thousand clients that begin at the same time, all would come before the next event of a stream.
+#[derive(Debug)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Turns {
+    /// Runs `handshake`, each step in a turn. A turn ends once other tasks have run. A handshake that waits for its client has none.
+    pub(super) async fn run<F: Future>(&self, handshake: F) -> F::Output {
+        let mut handshake = pin!(handshake);
+        let has_stepped = AtomicBool::new(false);
+        let step = poll_fn(|cx| {
+            has_stepped.store(true, Ordering::Relaxed);
+            handshake.as_mut().poll(cx)
+        });
+        // Polls the handshake only after its own events, and not at the end of a turn.
+        let mut steps: FuturesUnordered<_> = iter::once(step).collect();
+        let mut turns = PollSemaphore::new(Arc::clone(&self.0));
+        let mut turn = None;
+        let ended = poll_fn(|cx| {
+            turn = None;
+            turn = ready!(turns.poll_acquire(cx));
+            if let Poll::Ready(Some(output)) = steps.poll_next_unpin(cx) {
+                return Poll::Ready(output);
+            }
+            if has_stepped.swap(false, Ordering::Relaxed) {
+                cx.waker().wake_by_ref();
+            } else {
+                turn = None;
+            }
+            Poll::Pending
+        });
+        let output = ended.await;
+        yield_now().await;
+        drop(turn);
+        output
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn other_tasks_run_between_the_steps_of_many_handshakes() {
+        const HANDSHAKES: usize = 100;
+        let (turns, steps) = (Arc::new(Turns::default()), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..HANDSHAKES {
+            let (turns, steps) = (Arc::clone(&turns), Arc::clone(&steps));
+            tokio::spawn(async move {
+                let handshake = async {
+                    for _ in 0..2 {
+                        steps.fetch_add(1, Ordering::Relaxed);
+                        yield_now().await;
+                    }
+                };
+                turns.run(handshake).await;
+            });
+        }
+        let other = tokio::spawn(async move {
+            let mut before = 0;
+            while before < 2 * HANDSHAKES {
+                yield_now().await;
+                let now = steps.load(Ordering::Relaxed);
+                assert!(now - before <= AT_ONCE, "{} steps without another task", now - before);
+                before = now;
+            }
+        });
+        other.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_waits_for_its_client_has_no_turn() {
+        let turns = Turns::default();
+        let waiting: Vec<_> = (0..2 * AT_ONCE).map(|_| turns.run(std::future::pending::<()>())).collect();
+        let mut waiting = waiting.into_iter().collect::<FuturesUnordered<_>>();
+        for _ in 0..4 * AT_ONCE {
+            assert!(poll_fn(|cx| Poll::Ready(waiting.poll_next_unpin(cx).is_pending())).await);
+        }
+        turns.run(std::future::ready(())).await;
+        assert_eq!(turns.0.available_permits(), AT_ONCE);
+    }
+}
