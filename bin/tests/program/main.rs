@@ -24,6 +24,8 @@ mod explain;
 mod google_log;
 #[cfg(target_os = "linux")]
 mod handover;
+#[cfg(target_os = "linux")]
+mod handshakes;
 mod hint;
 mod import;
 #[cfg(unix)]
