@@ -183,12 +183,6 @@ impl Process {
         Outcome { code, stdout, stderr }
     }
 
-    /// The id of the process.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Returns `true` if the process has not ended.
     #[cfg(unix)]
     pub(crate) fn is_running(&mut self) -> bool {
@@ -201,6 +195,7 @@ impl Process {
         self.child.stderr.as_mut().unwrap()
     }
 
+    /// The id of the process.
     #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
