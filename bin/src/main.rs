@@ -21,6 +21,7 @@ mod client_hint;
 mod client_listeners;
 mod compose;
 mod config;
+mod destination;
 mod doctor;
 mod explain;
 mod files;
@@ -49,7 +50,6 @@ mod settings;
 mod signals;
 mod sockets;
 mod status;
-mod text_format;
 #[cfg(feature = "top")]
 mod top;
 mod traces;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use relay_config::LoadError;
 
-use crate::text_format::DestinationError;
+use crate::destination::DestinationError;
 
 /// The reason that a file could not be imported.
 #[derive(Debug, thiserror::Error)]

@@ -30,9 +30,9 @@ pub(crate) use self::error::ImportError;
 use self::report::Report;
 use self::source::Source;
 use self::tables::Table;
+use crate::destination::Destination;
 use crate::files;
 use crate::output::Output;
-use crate::text_format::Destination;
 
 /// Converts the file, writes the result and reports on it.
 pub(crate) fn import(arguments: &ImportArguments, out: &mut Output) -> Result<(), ImportError> {

@@ -9,6 +9,9 @@ use clap::builder::styling::AnsiColor;
 use super::source::Source;
 use crate::output::{Output, printable};
 
+/// The most lines in an error.
+const LINES: usize = 50;
+
 /// The fate of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -52,12 +55,16 @@ impl Report {
         Ok(())
     }
 
-    /// Returns the lines without colours.
+    /// Returns the first lines without colours.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        for (_, path, reason) in &self.lines {
+        for (_, path, reason) in self.lines.iter().take(LINES) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {}: {}", printable(path), printable(reason));
+        }
+        match self.lines.len().saturating_sub(LINES) {
+            0 => {}
+            more => text.push_str(&format!("  and {more} more")),
         }
         text.trim_end().to_owned()
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::text_format::{Destination, DestinationError, TextFormat};
+use crate::destination::{Destination, DestinationError, TextFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::text_format::DestinationError;
+use crate::destination::DestinationError;
 
 /// The failure of `config init`.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ pub(super) fn with_sources(line: &str, cloud: &CloudFiles) -> String {
         line = line.replace("AWS_PROFILE", &format!("the AWS profile {profile}"));
     }
     if cloud.google_project.is_some() {
-        line = line.replace("GOOGLE_CLOUD_PROJECT", "the files of gcloud");
+        line = line.replace("GOOGLE_CLOUD_PROJECT", "the files of Google Cloud");
     }
     line
 }

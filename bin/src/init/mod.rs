@@ -25,10 +25,10 @@ use relay_config::{CloudFiles, Discovery, Format, Loader};
 pub(crate) use self::arguments::InitArguments;
 use self::entry::Entry;
 pub(crate) use self::error::InitError;
+use crate::destination::Destination;
 use crate::files;
 use crate::output::{Output, printable};
 use crate::settings::{self, variable};
-use crate::text_format::Destination;
 
 /// The name of the JSON Schema beside the configuration file. Editors read it; the relay does not.
 const SCHEMA: &str = "cc-relay.schema.json";

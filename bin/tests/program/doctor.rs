@@ -121,8 +121,7 @@ async fn no_configured_secret_is_in_any_output_even_if_an_upstream_repeats_it() 
     ];
     let [key, header, admin, client, bearer, _] = SECRETS;
     let upstream = Upstream::answering(|request| {
-        let sent =
-            ["x-api-key", "authorization", "x-gateway-key", "x-second"].map(|name| request.header(name));
+        let sent = ["x-api-key", "x-gateway-key", "x-second"].map(|name| request.header(name));
         let message = format!("refused {} and {}", sent.join(" "), SECRETS.join(", "));
         anthropic::error_with(401, "authentication_error", &message)
     })

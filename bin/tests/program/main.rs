@@ -44,11 +44,11 @@ mod log_ids;
 mod log_secrets;
 #[cfg(unix)]
 mod logs;
-#[cfg(all(unix, not(feature = "otlp")))]
-mod no_traces;
 #[cfg(target_os = "linux")]
 #[cfg(target_os = "linux")]
 mod measure;
+#[cfg(all(unix, not(feature = "otlp")))]
+mod no_traces;
 #[cfg(unix)]
 mod notify;
 #[cfg(target_os = "linux")]

@@ -83,7 +83,7 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, Absent> {
     let switches =
         EndpointSwitches::read(environment, None, &mut |place, fault| wrong = Some((place, fault)));
     if let Some((place, fault)) = wrong {
-        return Err(Absent::faulty(&place, "bedrock", &fault));
+        return Err(Absent::faulty(place, "bedrock", &fault));
     }
     Ok(FoundCloud {
         by: format!("{credentials}, and the region {region} from {by}"),
