@@ -116,7 +116,7 @@ impl Readable {
         let more = chain.lines().skip(1).count();
         let more = if more > 0 { format!(" (and {more} more problems)") } else { String::new() };
         Output::stderr().warning(format_args!(
-            "the configuration cannot be loaded, a running relay keeps its earlier one: {}{more}; using {}",
+            "the configuration cannot be loaded, and a running relay keeps its earlier one: {}{more}; using {}",
             printable(first),
             printable(found)
         ))

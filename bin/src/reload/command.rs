@@ -59,10 +59,7 @@ pub(crate) enum ReloadCommandError {
 
 impl ReloadCommandError {
     pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::Url { .. } | Self::CommandLine(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Url { .. } | Self::CommandLine(_))
     }
 }
 

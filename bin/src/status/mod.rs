@@ -56,10 +56,7 @@ pub(crate) enum StatusError {
 
 impl StatusError {
     pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::Url { .. } | Self::CommandLine(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Url { .. } | Self::CommandLine(_))
     }
 }
 

@@ -44,9 +44,6 @@ pub(crate) enum TopError {
 
 impl TopError {
     pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::Url { .. } | Self::CommandLine(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Url { .. } | Self::CommandLine(_))
     }
 }

@@ -50,10 +50,7 @@ pub(crate) enum UsageError {
 
 impl UsageError {
     pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::CommandLine(_) | Self::Time { .. } | Self::Span { .. } => true,
-            _ => false,
-        }
+        matches!(self, Self::CommandLine(_) | Self::Time { .. } | Self::Span { .. })
     }
 }
 

@@ -76,13 +76,12 @@ fn by_model(report: &StreamReport, usage: &mut Usage) -> Vec<ModelUsage> {
         let is_own = one.model.is_none() || one.model.as_deref() == answering;
         match one.kind {
             IterationKind::Message | IterationKind::Fallback if is_own => calls.merge(&one.usage),
-            IterationKind::Message | IterationKind::Fallback => {
-                if one.usage.output_tokens.is_some_and(|tokens| tokens > 0) {
-                    others.push((one.model.clone(), one.usage));
-                }
-            }
-            IterationKind::Advisor => others.push((one.model.clone(), one.usage)),
             IterationKind::Compaction => compactions.merge(&one.usage),
+            IterationKind::Advisor => others.push((one.model.clone(), one.usage)),
+            // Of a model that declined after some output.
+            IterationKind::Message | IterationKind::Fallback if one.usage.output_tokens > Some(0) => {
+                others.push((one.model.clone(), one.usage));
+            }
             _ => {}
         }
     }
@@ -210,6 +209,20 @@ mod tests {
         let after = r#"{"type":"message","model":"claude-fable-5","input_tokens":408,"output_tokens":7}"#;
         let expected = [(Some("claude-opus-5"), 412, 264), (Some("claude-fable-5"), 408, 7)];
         check_models(&fallback(after), (820, 271), &expected);
+    }
+
+    #[test]
+    fn the_iterations_of_the_last_event_count_unless_they_are_null() {
+        let delta = |iterations: &str| {
+            let usage = format!(r#"{{"output_tokens":7,"iterations":{iterations}}}"#);
+            format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#)
+        };
+        let advised = |tokens: u64| {
+            delta(&format!(
+                r#"[{{"type":"advisor_message","model":"a","input_tokens":{tokens},"output_tokens":1}}]"#
+            ))
+        };
+        check(&[START, TEXT, &advised(100), &advised(200), &delta("null"), STOP], Some((203, 8, false)));
     }
 
     #[test]
