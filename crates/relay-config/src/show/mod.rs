@@ -6,7 +6,7 @@ mod writer;
 
 use provider::provider;
 pub(crate) use writer::{Setting, SettingValue};
-use writer::{Writer, quoted};
+use writer::{Writer, map_key};
 
 use crate::config::{
     Affinity, ClientKey, Config, HealthConfig, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig,
@@ -107,7 +107,7 @@ fn routing(routing: &RoutingConfig, out: &mut Writer) {
     out.plain("on_stream_break", on_stream_break);
     out.table("model_mapping", |out| {
         for (prefix, provider) in &routing.model_mapping {
-            out.string(&quoted(prefix), provider);
+            out.string(&map_key(prefix), provider);
         }
     });
     if let Some(provider) = &routing.default_provider {

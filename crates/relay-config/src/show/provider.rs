@@ -1,6 +1,6 @@
 //! Writes an entry of `providers` as YAML.
 
-use super::writer::{Writer, quoted};
+use super::writer::{Writer, map_key};
 use crate::capabilities::ModelCapabilities;
 use crate::config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
@@ -32,16 +32,16 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.plain("discover_models", provider.discover_models);
     out.table("model_mapping", |out| {
         for (name, target) in provider.model_mapping.entries() {
-            out.string(&quoted(name), target);
+            out.string(&map_key(name), target);
         }
         for (name, target) in provider.model_mapping.rule().into_iter().flat_map(ModelRule::known_names) {
-            out.string(&quoted(name), target);
+            out.string(&map_key(name), target);
         }
     });
     if !provider.capabilities.is_empty() {
         out.table("capabilities", |out| {
             for (pattern, known) in provider.capabilities.entries() {
-                out.table(&quoted(pattern.as_str()), |out| capabilities(known, out));
+                out.table(&map_key(pattern.as_str()), |out| capabilities(known, out));
             }
         });
     }
@@ -58,7 +58,7 @@ fn headers(headers: &ProviderHeaders, out: &mut Writer) {
     if !headers.fixed.is_empty() {
         out.table("headers", |out| {
             for (name, value) in &headers.fixed {
-                out.secret(&quoted(name.as_str()), value);
+                out.secret(&map_key(name.as_str()), value);
             }
         });
     }
@@ -70,12 +70,12 @@ fn headers(headers: &ProviderHeaders, out: &mut Writer) {
 fn capabilities(known: &ModelCapabilities, out: &mut Writer) {
     out.table("betas", |out| {
         for (beta, rule) in known.betas() {
-            out.string(&quoted(beta.as_str()), rule.as_str());
+            out.string(&map_key(beta.as_str()), rule.as_str());
         }
     });
     out.table("fields", |out| {
         for (field, rule) in known.fields() {
-            out.string(&quoted(field.as_str()), rule);
+            out.string(&map_key(field.as_str()), rule);
         }
     });
 }

@@ -133,7 +133,12 @@ fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// Returns a key of a map. References in keys are not expanded.
+pub(super) fn map_key(text: &str) -> String {
+    scalar::yaml_flow(text)
+}
+
 /// Returns `text` as a YAML scalar that is read back as the same string, also after expansion.
-pub(super) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     scalar::yaml_flow(&scalar::literal(text))
 }

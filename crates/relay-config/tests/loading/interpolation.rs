@@ -108,3 +108,13 @@ fn keys_of_a_table_are_not_expanded() {
     let text = "providers: [{ name: a, type: mock, model_mapping: { '${KEY}': b } }]";
     assert!(yaml(text).config.providers[0].model_mapping.lookup("${KEY}").is_some());
 }
+
+#[test]
+fn a_key_in_the_form_of_a_reference_is_no_reference_and_is_shown_as_it_is() {
+    let file = "providers: [{ name: a, type: mock, model_mapping: { '${KEY}': '$${KEY}' } }]";
+    let shown = yaml(file).to_yaml();
+    for loaded in [yaml(file), yaml(&shown)] {
+        let mapping = &loaded.config.providers[0].model_mapping;
+        assert_eq!(mapping.lookup("${KEY}").as_deref(), Some("${KEY}"), "{shown}");
+    }
+}
