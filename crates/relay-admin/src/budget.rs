@@ -35,13 +35,13 @@ const NANOS: f64 = 1e9;
 /// The money that each client has spent. Clones share it.
 ///
 /// ```
-/// use std::time::UNIX_EPOCH;
+/// use std::time::{SystemTime, UNIX_EPOCH};
 /// use relay_admin::budget::Budgets;
 /// use relay_server::spending::Spending;
 ///
 /// let budgets = Budgets::new();
 /// // `Builder::on_finished` and `Builder::with_spending` take clones.
-/// assert_eq!(budgets.spent("alice", UNIX_EPOCH).as_nanos(), 0);
+/// assert_eq!(budgets.spent("alice", UNIX_EPOCH, SystemTime::now()).as_nanos(), 0);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Budgets(Arc<Mutex<Clients>>);
@@ -134,7 +134,7 @@ impl Budgets {
                 BudgetReport {
                     client: name.clone(),
                     budget_usd: (budget.usd * NANOS).round() / NANOS,
-                    spent_usd: self.spent(name, span.start),
+                    spent_usd: self.spent(name, span.start, now),
                     period: budget.period.as_str(),
                     resets_unix_ms: u64::try_from(resets.as_millis()).unwrap_or(u64::MAX),
                 }
@@ -153,10 +153,10 @@ impl Budgets {
 }
 
 impl Spending for Budgets {
-    fn spent(&self, client: &str, since: SystemTime) -> Usd {
+    fn spent(&self, client: &str, since: SystemTime, now: SystemTime) -> Usd {
         // Amounts of later days come from a clock that was wrong: they would be spent until then. One day is for a clock that is
         // set back a little around midnight.
-        let (first, last) = (day_of(since), day_of(SystemTime::now()) + 1);
+        let (first, last) = (day_of(since), day_of(now).saturating_add(1));
         let clients = self.lock();
         let days = clients.0.get(client).into_iter().flatten().rev();
         let days = days.skip_while(|(day, _)| *day > last).take_while(|(day, _)| *day >= first);
@@ -198,7 +198,7 @@ mod tests {
         budgets.add(&alice, day(11) - Duration::from_nanos(1), Usd::from_nanos(2));
         budgets.add(&alice, day(11), Usd::from_nanos(4));
         budgets.add(&bob, day(11), Usd::from_nanos(8));
-        let spent = |client, since| budgets.spent(client, day(since)).as_nanos();
+        let spent = |client, since| budgets.spent(client, day(since), day(11)).as_nanos();
         assert_eq!(
             (spent("alice", 0), spent("alice", 10), spent("alice", 11), spent("alice", 12)),
             (7, 7, 4, 0)
@@ -213,8 +213,8 @@ mod tests {
         budgets.add(&alice, now + Duration::from_secs(4000 * SECONDS_PER_DAY), Usd::from_nanos(1));
         budgets.add(&alice, now + Duration::from_secs(3600), Usd::from_nanos(2));
         budgets.add(&alice, now, Usd::from_nanos(4));
-        assert_eq!(budgets.spent("alice", day(0)).as_nanos(), 6);
-        assert_eq!(budgets.spent("alice", now + Duration::from_secs(9 * SECONDS_PER_DAY)).as_nanos(), 0);
+        assert_eq!(budgets.spent("alice", day(0), now).as_nanos(), 6);
+        assert_eq!(budgets.spent("alice", now + Duration::from_secs(9 * SECONDS_PER_DAY), now).as_nanos(), 0);
     }
 
     #[test]
@@ -224,12 +224,12 @@ mod tests {
         for number in 0..100 {
             budgets.add(&alice, day(number), Usd::from_nanos(1));
         }
-        assert_eq!(budgets.spent("alice", day(0)).as_nanos(), 32);
+        assert_eq!(budgets.spent("alice", day(0), day(99)).as_nanos(), 32);
         for number in 0..CLIENTS {
             budgets.add(&format!("client-{number}").into(), day(0), Usd::from_nanos(1));
         }
         assert_eq!(budgets.lock().0.len(), CLIENTS);
-        assert_eq!(budgets.spent("alice", day(99)).as_nanos(), 1);
+        assert_eq!(budgets.spent("alice", day(99), day(99)).as_nanos(), 1);
     }
 
     #[test]

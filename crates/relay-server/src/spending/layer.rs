@@ -23,14 +23,14 @@ const WARNING_PERCENT: u64 = 80;
 
 /// The amounts of money that clients have spent, as a program counts them.
 pub trait Spending: Send + Sync + 'static {
-    /// Returns the amount that the client called `client` has spent since `since`, the start of a day in UTC.
+    /// Returns the amount that the client called `client` has spent since `since`, the start of a day in UTC, until `now`.
     ///
     /// Called for each request of a client with a budget: it must not block.
-    fn spent(&self, client: &str, since: SystemTime) -> Usd;
+    fn spent(&self, client: &str, since: SystemTime, now: SystemTime) -> Usd;
 }
 
 impl<F: Fn(&str, SystemTime) -> Usd + Send + Sync + 'static> Spending for F {
-    fn spent(&self, client: &str, since: SystemTime) -> Usd {
+    fn spent(&self, client: &str, since: SystemTime, _now: SystemTime) -> Usd {
         self(client, since)
     }
 }
@@ -89,7 +89,7 @@ impl SpendingLayer {
         let Some((budgets, name)) = found else { return Ok(None) };
         let Some((amount, budget)) = budgets.clients.get(name) else { return Ok(None) };
         let span = budget_span(budget.period, now);
-        let (amount, spent) = (*amount, budgets.spending.spent(name, span.start));
+        let (amount, spent) = (*amount, budgets.spending.spent(name, span.start, now));
         if spent >= amount {
             let retry_after = span.end.duration_since(now).unwrap_or_default();
             let period = budget.period;
