@@ -44,6 +44,7 @@ impl CurrentPrices {
 
 impl Pricing for CurrentPrices {
     fn cost(&self, provider: &ProviderName, model: &str, usage: &Usage) -> Option<Usd> {
-        self.table().cost(provider, model, usage)
+        // Without a clone: the calculation is shorter than a wait for a writer.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).cost(provider, model, usage)
     }
 }

@@ -104,7 +104,7 @@ impl Prices {
         &self,
         quantities: &Quantities,
         place: Place,
-        is_peak: bool,
+        is_peak: impl FnOnce() -> bool,
         tools: &ToolRates,
     ) -> Option<Usd> {
         let rates = match &self.tier {
@@ -114,7 +114,7 @@ impl Prices {
         let batch = mode(quantities.is_batch, self.batch)?;
         let fast = mode(quantities.is_fast, self.fast)?;
         let us = self.us.filter(|_| self.is_us.unwrap_or(quantities.is_us));
-        let off_peak = self.off_peak.filter(|_| !is_peak);
+        let off_peak = self.off_peak.filter(|_| !is_peak());
         let factors = [batch, fast, us, self.place(place), off_peak];
         Some(total(rates.of_tokens(quantities), factors.into_iter().flatten(), tools.of_calls(quantities)))
     }

@@ -1,10 +1,9 @@
 //! The prices of the providers of a configuration.
 
-use std::sync::Arc;
+use std::sync::{PoisonError, RwLock};
 use std::time::SystemTime;
 
 use relay_config::{Config, ProviderConfig, ProviderName};
-use relay_messages::ModelCache;
 use relay_providers::Usage;
 use relay_routing::{Pricing, Usd};
 
@@ -18,6 +17,9 @@ use super::schedule::is_peak;
 use super::table::AS_OF;
 use super::tools::ToolRates;
 use crate::hasher::FastMap;
+
+/// The most models of a provider whose prices are remembered. An upstream serves a few dozen.
+const MODELS: usize = 128;
 
 /// The prices of the models of a configuration's providers.
 ///
@@ -48,11 +50,12 @@ pub struct PriceTable {
 #[derive(Debug)]
 struct Priced {
     origin: Origin,
-    found: ModelCache<Option<Arc<Found>>>,
+    /// Clients choose the names. Once there are [`MODELS`], all of them are removed.
+    found: RwLock<FastMap<Box<str>, Option<Found>>>,
 }
 
 /// The prices of a model of one provider.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Found {
     prices: Prices,
     tools: ToolRates,
@@ -65,10 +68,8 @@ impl PriceTable {
     /// # Errors
     /// [`PriceError`] if a price of a rule is negative, not a number, or above 1,000,000. The loader of a file refuses it before.
     pub fn new(config: &Config) -> Result<Self, PriceError> {
-        let priced = |provider: &ProviderConfig| Priced {
-            origin: Origin::new(provider),
-            found: ModelCache::default(),
-        };
+        let priced =
+            |provider: &ProviderConfig| Priced { origin: Origin::new(provider), found: RwLock::default() };
         let providers = config.providers.iter().map(|provider| (provider.name.clone(), priced(provider)));
         let rules = config.prices.iter().enumerate().map(|(index, rule)| Rule::new(index, rule));
         Ok(Self { providers: providers.collect(), rules: rules.collect::<Result<_, _>>()? })
@@ -85,19 +86,33 @@ impl PriceTable {
     /// neither read from a cache nor written to one. `None` if the price is unknown.
     #[must_use]
     pub fn uncached(&self, provider: &ProviderName, model: &str, usage: &Usage) -> Option<Usd> {
-        self.cost_at(SystemTime::now(), provider, model, &Quantities::of(usage).uncached())
+        self.cost_at(SystemTime::now, provider, model, &Quantities::of(usage).uncached())
     }
 
+    /// Returns the cost of `quantities`. Few prices depend on the time: `now` is called for those.
     pub(super) fn cost_at(
         &self,
-        now: SystemTime,
+        now: impl FnOnce() -> SystemTime,
         provider: &ProviderName,
         model: &str,
         quantities: &Quantities,
     ) -> Option<Usd> {
         let Priced { origin, found } = self.providers.get(provider)?;
-        let found = found.get_or_insert_with(model, || self.find(provider, origin, model).map(Arc::new))?;
-        found.prices.cost(quantities, found.place, is_peak(now), &found.tools)
+        let cost =
+            |found: &Found| found.prices.cost(quantities, found.place, || is_peak(now()), &found.tools);
+        let known = found.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(model) {
+            return cost(known.as_ref()?);
+        }
+        drop(known);
+        let new = self.find(provider, origin, model);
+        let mut known = found.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MODELS {
+            known.clear();
+        }
+        known.insert(model.into(), new);
+        drop(known);
+        cost(&new?)
     }
 
     /// Finds the prices of a model by the built-in table and the rules.
@@ -120,6 +135,6 @@ impl PriceTable {
 
 impl Pricing for PriceTable {
     fn cost(&self, provider: &ProviderName, model: &str, usage: &Usage) -> Option<Usd> {
-        self.cost_at(SystemTime::now(), provider, model, &Quantities::of(usage))
+        self.cost_at(SystemTime::now, provider, model, &Quantities::of(usage))
     }
 }

@@ -73,7 +73,7 @@ fn table(kind: ProviderKind) -> PriceTable {
 
 fn nanos_at(unix: u64, table: &PriceTable, model: &str, quantities: Quantities) -> Option<u64> {
     let now = UNIX_EPOCH + Duration::from_secs(unix);
-    table.cost_at(now, &"p".into(), model, &quantities).map(Usd::as_nanos)
+    table.cost_at(|| now, &"p".into(), model, &quantities).map(Usd::as_nanos)
 }
 
 /// Checks the cost of `quantities` in nanodollars.
@@ -348,7 +348,7 @@ proptest! {
     fn more_tokens_never_cost_less(a in tokens(), b in tokens(), index in 0..table::ENTRIES.len()) {
         let prices = &table::ENTRIES[index].prices;
         let tools = tools::ToolRates { web_search: 10_000_000_000, web_fetch: 1 };
-        let cost = |quantities: &Quantities| prices.cost(quantities, entry::Place::Regional, false, &tools).unwrap();
+        let cost = |quantities: &Quantities| prices.cost(quantities, entry::Place::Regional, || false, &tools).unwrap();
         prop_assert!(cost(&sum(a, b)) >= cost(&a));
     }
 
@@ -356,7 +356,7 @@ proptest! {
     fn costs_add_up_to_the_rounding_of_each(a in tokens(), b in tokens(), index in 0..table::ENTRIES.len()) {
         let prices = entry::Prices { tier: None, ..table::ENTRIES[index].prices };
         let tools = tools::ToolRates { web_search: 10_000_000_000, web_fetch: 1 };
-        let cost = |quantities: &Quantities| prices.cost(quantities, entry::Place::Regional, false, &tools).unwrap().as_nanos();
+        let cost = |quantities: &Quantities| prices.cost(quantities, entry::Place::Regional, || false, &tools).unwrap().as_nanos();
         prop_assert!(cost(&sum(a, b)).abs_diff(cost(&a) + cost(&b)) <= 1);
     }
 }
