@@ -6,6 +6,9 @@
 //! ```
 //! An event is written once, and read by each reader at its own pace. There is no queue for a reader: one that is slower than
 //! the ring has lost its place, and ends. It may then resume with a [`resync`](Resume::Resync).
+//!
+//! Events are added from the first reader on. After the last one has left, as many as the ring keeps are added, for readers that
+//! resume. Later ones could not be read by them, and are not added until there is a reader again.
 
 mod event;
 mod reader;
@@ -40,7 +43,7 @@ impl Events {
 
     /// Adds an event of this name. `data` is JSON without line breaks.
     pub fn add(&self, name: &'static str, data: Bytes) {
-        self.0.push(Content::Json(name, data));
+        self.0.push(|| Content::Json(name, data));
     }
 
     /// Returns a reader of the events after the one with the id `last`, or of the events from now on. `None` if there are 32
@@ -67,11 +70,11 @@ impl Events {
 
 impl RecordSubscriber for Events {
     fn started(&self, record: &RecordHandle) {
-        self.0.push(Content::Started(record.clone()));
+        self.0.push(|| Content::Started(record.clone()));
     }
 
     fn finished(&self, record: &Arc<RequestRecord>) {
-        self.0.push(Content::Ended(Arc::clone(record)));
+        self.0.push(|| Content::Ended(Arc::clone(record)));
     }
 }
 
@@ -89,6 +92,10 @@ mod tests {
         String::from_utf8(events.to_vec()).unwrap()
     }
 
+    fn add(events: &Events, count: usize) {
+        (0..count).for_each(|_| events.add("point", Bytes::from_static(b"{}")));
+    }
+
     #[tokio::test]
     async fn a_reader_receives_the_events_after_its_start_in_order() {
         let events = Events::new(16);
@@ -102,7 +109,7 @@ mod tests {
         assert_eq!(
             received,
             format!(
-                "id: {epoch}-2\nevent: point\ndata: {{\"n\":1}}\n\nid: {epoch}-3\nevent: point\ndata: {{\"n\":2}}\n\n"
+                "id: {epoch}-1\nevent: point\ndata: {{\"n\":1}}\n\nid: {epoch}-2\nevent: point\ndata: {{\"n\":2}}\n\n"
             )
         );
     }
@@ -110,25 +117,23 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_resumes_receives_what_it_has_missed() {
         let events = Events::new(16);
-        for _ in 0..3 {
-            events.add("point", Bytes::from_static(b"{}"));
-        }
+        drop(events.reader(None));
+        add(&events, 3);
         let epoch = events.0.epoch;
         let mut reader = events.reader(Some(&format!("{epoch}-1"))).unwrap();
         let received = text(&reader.next().await.unwrap());
         assert_eq!(received.matches("event: point").count(), 2, "{received}");
         // It was at the end: there is nothing to catch up with.
         let mut reader = events.reader(Some(&format!("{epoch}-3"))).unwrap();
-        events.add("point", Bytes::from_static(b"{}"));
+        add(&events, 1);
         assert!(text(&reader.next().await.unwrap()).starts_with(&format!("id: {epoch}-4\n")));
     }
 
     #[tokio::test]
     async fn a_reader_that_cannot_resume_has_to_fetch_everything_again() {
         let events = Events::new(16);
-        for _ in 0..40 {
-            events.add("point", Bytes::from_static(b"{}"));
-        }
+        let _reader = events.reader(None).unwrap();
+        add(&events, 40);
         let epoch = events.0.epoch;
         for last in [
             format!("{epoch}-1"),
@@ -149,10 +154,33 @@ mod tests {
     async fn a_reader_slower_than_the_ring_ends() {
         let events = Events::new(16);
         let mut reader = events.reader(None).unwrap();
-        for _ in 0..17 {
-            events.add("point", Bytes::from_static(b"{}"));
-        }
+        add(&events, 17);
         assert_eq!(reader.next().await, None);
+    }
+
+    #[test]
+    fn events_are_added_as_long_as_a_reader_can_need_them() {
+        let resume = |events: &Events, number| {
+            let id = format!("{}-{number}", events.0.epoch);
+            events.reader(Some(&id)).unwrap().resume()
+        };
+        let (events, last) = (Events::new(16), |events: &Events| events.0.lock().last());
+        add(&events, 3);
+        assert_eq!(last(&events), 0, "there was no reader yet");
+        let reader = events.reader(None);
+        add(&events, 1);
+        drop(reader);
+        add(&events, 16);
+        assert_eq!(resume(&events, 1), Resume::Continued);
+        add(&events, 100);
+        assert_eq!(last(&events), 17 + 17, "as many as the ring keeps, and one");
+        assert_eq!(resume(&events, 17), Resume::Resync);
+        add(&events, 1);
+        assert_eq!(
+            (resume(&events, 34), last(&events)),
+            (Resume::Continued, 35),
+            "numbers are not used again"
+        );
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ pub struct Reader {
 impl Reader {
     /// Creates a reader, whose place the caller has counted.
     pub(super) fn new(shared: Arc<Shared>, last: Option<&str>) -> Self {
-        let ring = shared.lock();
+        let ring = shared.watch();
         let known = last.and_then(|id| number(id, shared.epoch)).filter(|last| ring.has_next_after(*last));
         let resume = match (last, known) {
             (None, _) => Resume::Now,

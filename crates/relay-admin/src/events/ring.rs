@@ -11,6 +11,8 @@ pub(super) struct Ring {
     capacity: usize,
     /// The number of the last event.
     last: u64,
+    /// The number of the last event that was added while there was a reader.
+    watched: u64,
     events: VecDeque<Slot>,
     is_closed: bool,
 }
@@ -46,7 +48,7 @@ pub(super) enum Found {
 
 impl Ring {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, last: 0, events: VecDeque::with_capacity(capacity), is_closed: false }
+        Self { capacity, last: 0, watched: 0, events: VecDeque::with_capacity(capacity), is_closed: false }
     }
 
     /// Adds an event, and returns the one that has made room for it.
@@ -58,6 +60,21 @@ impl Ring {
         self.last += 1;
         self.events.push_back(Slot::Unread(content));
         oldest
+    }
+
+    /// Notes that there is a reader.
+    pub(super) fn watch(&mut self) {
+        self.watched = self.last;
+    }
+
+    /// Returns `true` if more events than are kept were added without a reader: the last reader could not resume any more.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.last - self.watched > self.capacity as u64
+    }
+
+    /// Removes all events. Their numbers are not used again.
+    pub(super) fn clear(&mut self) -> VecDeque<Slot> {
+        std::mem::take(&mut self.events)
     }
 
     pub(super) fn last(&self) -> u64 {
