@@ -1,16 +1,19 @@
 //! The figures of the last hour, in steps of ten seconds.
 
 mod histogram;
+mod load;
 mod open;
 mod step;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use relay_server::{RecordHandle, RecordSubscriber, RequestRecord};
 
+use self::load::Load;
 use self::open::Open;
 use self::step::{start_of, step_of};
 use crate::model::Point;
@@ -23,13 +26,21 @@ const POINTS: usize = 360;
 
 /// The figures of the last hour, in steps of ten seconds. Clones share them.
 ///
-/// A request counts in the step in which it ends. About 200 KB are kept, whatever the traffic is.
+/// A request counts in the step in which it ends, or in the next one if that has begun before its record arrives. About 200 KB are
+/// kept, whatever the traffic is.
 #[derive(Clone)]
-pub struct Series(Arc<Mutex<State>>);
+pub struct Series(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    load: Load,
+    /// The step of the open point, which is read without the lock.
+    step: AtomicU64,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
-    in_flight: u32,
     open: Open,
     /// The points before the open one, the oldest first. A step without any request under way has none.
     points: VecDeque<Arc<Point>>,
@@ -59,10 +70,9 @@ impl Series {
     fn points_at(&self, now: SystemTime, minutes: u32) -> Vec<Arc<Point>> {
         let now = step_of(now);
         let count = (u64::from(minutes.clamp(1, 60)) * 60 / STEP.as_secs()).min(POINTS as u64);
-        let mut state = self.lock();
-        state.advance(now);
+        let state = self.0.at(now);
         let mut known = state.points.iter().cloned().collect::<VecDeque<_>>();
-        known.push_back(Arc::new(state.open.point(state.in_flight)));
+        known.push_back(Arc::new(state.open.point(self.0.load.peak())));
         drop(state);
         let first = (now + 1).saturating_sub(count);
         let of_step = |step| {
@@ -75,25 +85,67 @@ impl Series {
         (first..=now).map(of_step).collect()
     }
 
+    /// Counts a request that begins.
+    fn begin(&self, step: u64) {
+        self.0.reach(step);
+        self.0.load.begin();
+    }
+
+    /// Removes a request that has ended from those under way. Its facts may be [added](Self::add) later.
+    pub(crate) fn end(&self, record: &RequestRecord) {
+        self.end_in(end_step(record));
+    }
+
+    fn end_in(&self, step: u64) {
+        // A request under way is part of every step that it covers.
+        self.0.reach(step);
+        self.0.load.end();
+    }
+
+    /// Adds the facts of a request that has ended.
+    pub(crate) fn add(&self, record: &RequestRecord) {
+        let mut state = self.0.at(end_step(record));
+        if !is_probe(record) {
+            state.open.add(record);
+        }
+    }
+}
+
+impl Shared {
+    /// Closes the open point if `step` is later. It seldom is, and otherwise no lock is taken.
+    fn reach(&self, step: u64) {
+        if step > self.step.load(Ordering::Relaxed) {
+            drop(self.at(step));
+        }
+    }
+
+    /// Locks the state, and closes the open point if `step` is later.
+    fn at(&self, step: u64) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        if step > state.open.step {
+            state.advance(step, &self.load);
+            self.step.store(step, Ordering::Relaxed);
+        }
+        state
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Closes the open point if `step` is later.
-    fn advance(&mut self, step: u64) {
-        if step <= self.open.step {
-            return;
-        }
+    /// Closes the open point, and opens that of `step`.
+    fn advance(&mut self, step: u64, load: &Load) {
+        let (peak, in_flight) = (load.restart(), load.in_flight());
         if self.open.step > 0 {
-            self.push(self.open.point(self.in_flight));
+            self.push(self.open.point(peak));
         }
-        if self.in_flight > 0 {
+        if in_flight > 0 {
             let skipped = (self.open.step + 1).max(step.saturating_sub(POINTS as u64));
-            (skipped..step).for_each(|step| self.push(Point::empty(start_of(step), self.in_flight)));
+            (skipped..step).for_each(|step| self.push(Point::empty(start_of(step), in_flight)));
         }
-        self.open.restart(step, self.in_flight);
+        self.open.restart(step);
     }
 
     fn push(&mut self, point: Point) {
@@ -105,23 +157,19 @@ impl State {
 }
 
 impl RecordSubscriber for Series {
-    fn started(&self, _: &RecordHandle) {
-        let step = step_of(SystemTime::now());
-        let mut state = self.lock();
-        state.advance(step);
-        state.in_flight += 1;
-        state.open.peak = state.open.peak.max(state.in_flight);
+    fn started(&self, record: &RecordHandle) {
+        self.begin(step_of(record.started_at()));
     }
 
     fn finished(&self, record: &Arc<RequestRecord>) {
-        let step = step_of(record.started_at + record.duration());
-        let mut state = self.lock();
-        state.advance(step);
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if !is_probe(record) {
-            state.open.add(record);
-        }
+        self.end(record);
+        self.add(record);
     }
+}
+
+/// Returns the step in which a request has ended.
+fn end_step(record: &RequestRecord) -> u64 {
+    step_of(record.started_at + record.duration())
 }
 
 impl Default for Series {
@@ -132,7 +180,7 @@ impl Default for Series {
 
 impl fmt::Debug for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Series").field("points", &self.lock().points.len()).finish_non_exhaustive()
+        f.debug_struct("Series").field("points", &self.0.lock().points.len()).finish_non_exhaustive()
     }
 }
 
@@ -145,13 +193,10 @@ mod tests {
     #[test]
     fn a_request_under_way_is_part_of_every_step_that_it_covers() {
         let (series, start) = (Series::new(), UNIX_EPOCH + Duration::from_secs(1_795_651_200));
-        let mut state = series.lock();
-        state.advance(step_of(start));
-        (state.in_flight, state.open.peak) = (2, 3);
-        state.advance(step_of(start + 3 * STEP));
-        state.in_flight = 0;
-        state.advance(step_of(start + 4 * STEP));
-        drop(state);
+        let first = step_of(start);
+        (0..3).for_each(|_| series.begin(first));
+        series.end_in(first);
+        (0..2).for_each(|_| series.end_in(first + 3));
         let points = series.points_at(start + 5 * STEP, 1);
         let in_flight: Vec<_> = points.iter().map(|point| point.in_flight).collect();
         assert_eq!(in_flight, [3, 2, 2, 2, 0, 0]);
@@ -162,10 +207,8 @@ mod tests {
     #[test]
     fn an_hour_is_kept_and_a_long_pause_costs_no_more() {
         let (series, start) = (Series::new(), UNIX_EPOCH + Duration::from_secs(1_795_651_200));
-        let mut state = series.lock();
-        state.advance(step_of(start));
-        state.in_flight = 1;
-        state.advance(step_of(start + 100_000 * STEP));
+        series.begin(step_of(start));
+        let state = series.0.at(step_of(start + 100_000 * STEP));
         assert!(state.points.len() < POINTS, "{}", state.points.len());
         drop(state);
         let points = series.points_at(start + 100_000 * STEP, 60);

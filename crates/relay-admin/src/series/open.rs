@@ -15,8 +15,6 @@ use crate::model::Point;
 pub(super) struct Open {
     /// The number of the step since the Unix epoch; 0 before the first event.
     pub(super) step: u64,
-    /// The largest number of requests under way at one time.
-    pub(super) peak: u32,
     requests: u64,
     errors: u64,
     rate_limited: u64,
@@ -33,13 +31,13 @@ pub(super) struct Open {
 
 impl Open {
     /// Begins another step without a figure. The allocations are used again.
-    pub(super) fn restart(&mut self, step: u64, in_flight: u32) {
+    pub(super) fn restart(&mut self, step: u64) {
         let mut before = std::mem::take(self);
         before.head.clear();
         before.content.clear();
         before.by_provider.clear();
         let Self { head, content, by_provider, .. } = before;
-        *self = Self { step, peak: in_flight, head, content, by_provider, ..Self::default() };
+        *self = Self { step, head, content, by_provider, ..Self::default() };
     }
 
     pub(super) fn add(&mut self, record: &RequestRecord) {
@@ -66,13 +64,14 @@ impl Open {
         }
     }
 
+    /// Returns the point of the step, with the largest number of requests under way at one time.
     pub(super) fn point(&self, in_flight: u32) -> Point {
         Point {
             unix_ms: start_of(self.step),
             requests: self.requests,
             errors: self.errors,
             rate_limited: self.rate_limited,
-            in_flight: self.peak.max(in_flight),
+            in_flight,
             head_p50_ms: self.head.percentile(50),
             head_p95_ms: self.head.percentile(95),
             content_p50_ms: self.content.percentile(50),

@@ -40,6 +40,7 @@ pub struct RecordHandle(Arc<Shared>);
 struct Shared {
     id: RequestId,
     started: Instant,
+    started_at: SystemTime,
     received: AtomicU64,
     sent: AtomicU64,
     observers: Arc<dyn Observers>,
@@ -69,7 +70,7 @@ pub(crate) trait Observers: fmt::Debug + Send + Sync {
 impl RecordHandle {
     /// Opens the record of `request`.
     pub(crate) fn new<B>(id: RequestId, request: &Request<B>, observers: Arc<dyn Observers>) -> Self {
-        let started = Instant::now();
+        let (started, started_at) = (Instant::now(), SystemTime::now());
         let random = || [fastrand::u64(..), fastrand::u64(..)];
         let trace = observers.sampling().map(|rule| TraceContext::start(request.headers(), rule, random()));
         let record = RequestRecord {
@@ -97,7 +98,7 @@ impl RecordHandle {
             stop_reason: None,
             bytes_received: 0,
             bytes_sent: 0,
-            started_at: SystemTime::now(),
+            started_at,
             head: None,
             own_time: None,
             first_content: None,
@@ -111,13 +112,19 @@ impl RecordHandle {
         };
         let state = Mutex::new(State { record: Arc::new(record), attempts: None, answer: None });
         let (received, sent) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Shared { id, started, received, sent, observers, state }))
+        Self(Arc::new(Shared { id, started, started_at, received, sent, observers, state }))
     }
 
     /// The relay's own id of the request.
     #[must_use]
     pub fn id(&self) -> &RequestId {
         &self.0.id
+    }
+
+    /// The wall-clock time of the start of the request.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.0.started_at
     }
 
     /// The start of the request.
