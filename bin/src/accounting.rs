@@ -5,6 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use relay_admin::backlog::Backlog;
 use relay_admin::budget::Budgets;
 #[cfg(feature = "ledger")]
 use relay_admin::ledger::{Ledger, LedgerSettings};
@@ -25,6 +26,8 @@ use crate::ledger_place::LedgerPlace;
 /// The parts that count the cost of requests. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Accounting {
+    /// The records that the parts have not taken in yet.
+    pub(crate) backlog: Backlog,
     pub(crate) prices: CurrentPrices,
     pub(crate) budgets: Budgets,
     /// The diagnosis of prompt caches, whose verdicts the ledger records.
@@ -52,6 +55,7 @@ impl Accounting {
             _ => None,
         };
         let accounting = Self {
+            backlog: Backlog::new(),
             budgets: budgets(config, path.as_deref(), place.absence()),
             prices,
             prompt_cache: PromptCache::default(),
@@ -105,6 +109,7 @@ impl Accounting {
     /// The parts, as observers of a relay.
     pub(crate) fn parts(&self) -> ObserverParts {
         let mut parts = ObserverParts::new(self.prices.clone());
+        parts.backlog = self.backlog.clone();
         parts.budgets = self.budgets.clone();
         parts.prompt_cache = self.prompt_cache.clone();
         #[cfg(feature = "ledger")]
@@ -114,8 +119,9 @@ impl Accounting {
         parts
     }
 
-    /// Adds the number of requests that the ledger has dropped to the metrics.
-    pub(crate) fn count_dropped(&self, settings: MetricsSettings) -> MetricsSettings {
+    /// Adds the backlog, and the number of requests that the ledger has dropped, to the metrics.
+    pub(crate) fn describe(&self, settings: MetricsSettings) -> MetricsSettings {
+        let settings = settings.with_backlog(self.backlog.clone());
         #[cfg(feature = "ledger")]
         if let Some(ledger) = self.ledger.clone() {
             return settings.with_dropped_usage_records(move || ledger.dropped());
@@ -125,6 +131,7 @@ impl Accounting {
 
     /// Writes what is still to be written.
     pub(crate) fn close(self) {
+        self.backlog.flush();
         #[cfg(feature = "ledger")]
         self.ledger.into_iter().for_each(Ledger::close);
     }

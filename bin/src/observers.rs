@@ -43,7 +43,7 @@ impl Observers {
             None => settings,
         };
         let mut parts = accounting.parts();
-        parts.metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
+        parts.metrics = has_metrics.then(|| Metrics::new(accounting.describe(settings)));
         parts.live = has_admin.then(LiveParts::default);
         Self { accounting, parts }
     }
@@ -63,6 +63,7 @@ impl Observers {
     pub(crate) fn admin(self, relay: Reloadable, config: &Config, process: ProcessParts) -> Option<Admin> {
         let live = self.parts.live?;
         let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
+        parts.backlog = Some(self.parts.backlog);
         parts.prompt_cache = Some(self.parts.prompt_cache);
         parts.metrics = self.parts.metrics.filter(|_| config.metrics.listen.is_none());
         parts.metrics_path.clone_from(&config.metrics.path);

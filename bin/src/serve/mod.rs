@@ -72,7 +72,7 @@ fn serve_with(settings: &Settings, inheritance: Inheritance) -> Result<ExitCode,
     let source = start.source(source);
     let parts = Parts { source, inheritance, signals, level };
     let ended = runtime.block_on(run(settings, start, parts, &accounting, &log));
-    // Every record has reached the queue of the ledger by now.
+    // Every record has reached the backlog by now.
     accounting.close();
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();

@@ -9,9 +9,10 @@
 //! operator ── admin API, dashboard ──▶ Reloadable
 //! ```
 //! Every part subscribes to the one record of a request. The data path never waits for any of it: queues are bounded, and what
-//! does not fit is dropped and counted.
+//! does not fit is dropped and counted. [`observers`] composes all of them, behind one queue.
 
 pub mod api;
+pub mod backlog;
 pub mod budget;
 mod cost;
 #[cfg(feature = "dashboard")]
@@ -31,6 +32,7 @@ pub mod recent;
 pub mod series;
 pub mod serve;
 mod trace_demand;
+mod worker;
 
 pub use trace_demand::demanded_traces;
 

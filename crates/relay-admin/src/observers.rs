@@ -1,13 +1,20 @@
-//! The parts that observe a relay, in the order in which they receive its records.
+//! The parts that observe a relay, behind one queue.
 //!
 //! ```text
-//! RequestRecord ─▶ PromptCache ▸ Budgets ▸ Ledger ▸ Metrics ▸ Recent ▸ Series ▸ Events
+//! started ──▶ Metrics ▸ Recent ▸ Series ▸ Events    the requests under way
+//! received ─▶ PromptCache                           the prompt
+//! finished ─▶ Budgets ▸ Series                      the amounts that admit requests, the requests under way
+//!        └──▶ Backlog ─▶ PromptCache ▸ Ledger ▸ Metrics ▸ Recent ▸ Series ▸ Events
 //! ```
+//! The data path does what the next request depends on, and adds the record to the [`Backlog`]. Each part can also subscribe to the
+//! records by itself: it then does all of its work on the data path.
 
 use std::sync::Arc;
 
-use relay_server::Builder;
+use relay_providers::RelayRequest;
+use relay_server::{Builder, RecordHandle, RecordSubscriber, RequestRecord};
 
+use crate::backlog::Backlog;
 use crate::budget::Budgets;
 use crate::events::Events;
 #[cfg(feature = "ledger")]
@@ -36,12 +43,18 @@ const EVENTS: usize = 1024;
 /// let mut parts = ObserverParts::new(CurrentPrices::new(PriceTable::new(&config)?));
 /// parts.live = Some(LiveParts::default());
 /// let relay = parts.attach(Relay::builder(config)).build()?;
+///
+/// // Before a read, so that it shows all requests that have ended.
+/// parts.backlog.flush();
+/// assert!(parts.live.is_some_and(|live| live.recent.newest_first().is_empty()));
 /// # let _ = relay;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObserverParts {
+    /// The records that the parts have not taken in yet. Flush it before you read a part, or close the ledger.
+    pub backlog: Backlog,
     /// The prices of all requests.
     pub prices: CurrentPrices,
     /// The money that clients have spent.
@@ -81,6 +94,7 @@ impl ObserverParts {
     #[must_use]
     pub fn new(prices: CurrentPrices) -> Self {
         Self {
+            backlog: Backlog::new(),
             prices,
             budgets: Budgets::new(),
             prompt_cache: PromptCache::default(),
@@ -91,26 +105,64 @@ impl ObserverParts {
         }
     }
 
-    /// Gives the relay that `builder` builds its prices and its budgets, and hands its records to the parts.
+    /// Gives the relay that `builder` builds its prices and its budgets, and hands its records to the parts. A later call with other
+    /// parts has no effect on those that wait for the backlog.
     #[must_use]
     pub fn attach(&self, builder: Builder) -> Builder {
-        let mut builder =
-            builder.with_pricing(Arc::new(self.prices.clone())).with_spending(Arc::new(self.budgets.clone()));
+        self.backlog.set_parts(self.waiting());
+        builder
+            .with_pricing(Arc::new(self.prices.clone()))
+            .with_spending(Arc::new(self.budgets.clone()))
+            .on_finished(DataPath(self.clone()))
+    }
+
+    /// The parts that take in the ends of requests from the backlog, in their order.
+    fn waiting(&self) -> Vec<Arc<dyn RecordSubscriber>> {
+        let prompt_cache = self.prompt_cache.clone();
+        let mut parts: Vec<Arc<dyn RecordSubscriber>> = Vec::new();
         // Before the ledger, which records the verdicts.
-        builder = builder.on_finished(self.prompt_cache.clone()).on_finished(self.budgets.clone());
+        parts.push(Arc::new(move |record: &Arc<RequestRecord>| prompt_cache.take_in(record)));
         #[cfg(feature = "ledger")]
         if let Some(ledger) = &self.ledger {
-            builder = builder.on_finished(ledger.clone());
+            parts.push(Arc::new(ledger.clone()));
         }
         if let Some(metrics) = &self.metrics {
-            builder = builder.on_finished(metrics.clone());
+            parts.push(Arc::new(metrics.ends()));
         }
-        match &self.live {
-            Some(live) => builder
-                .on_finished(live.recent.clone())
-                .on_finished(live.series.clone())
-                .on_finished(live.events.clone()),
-            None => builder,
+        if let Some(live) = &self.live {
+            let (recent, series) = (live.recent.clone(), live.series.clone());
+            parts.push(Arc::new(move |record: &Arc<RequestRecord>| recent.take_in(record)));
+            parts.push(Arc::new(move |record: &Arc<RequestRecord>| series.add(record)));
+            parts.push(Arc::new(live.events.clone()));
         }
+        parts
+    }
+}
+
+/// The work of the parts on the data path.
+struct DataPath(ObserverParts);
+
+impl RecordSubscriber for DataPath {
+    fn started(&self, record: &RecordHandle) {
+        if let Some(metrics) = &self.0.metrics {
+            metrics.started(record);
+        }
+        if let Some(live) = &self.0.live {
+            live.recent.started(record);
+            live.series.started(record);
+            live.events.started(record);
+        }
+    }
+
+    fn received(&self, record: &RecordHandle, request: &RelayRequest) {
+        self.0.prompt_cache.received(record, request);
+    }
+
+    fn finished(&self, record: &Arc<RequestRecord>) {
+        self.0.budgets.finished(record);
+        if let Some(live) = &self.0.live {
+            live.series.end(record);
+        }
+        self.0.backlog.finished(record);
     }
 }

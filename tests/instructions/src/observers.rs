@@ -34,7 +34,9 @@ impl Observers {
             .with_prompt_cache(parts.prompt_cache.clone());
         let ledger = Ledger::open(settings)?;
         let dropped = ledger.clone();
-        let settings = MetricsSettings::default().with_dropped_usage_records(move || dropped.dropped());
+        let settings = MetricsSettings::default()
+            .with_backlog(parts.backlog.clone())
+            .with_dropped_usage_records(move || dropped.dropped());
         parts.metrics = Some(Metrics::new(settings));
         parts.ledger = Some(ledger);
         parts.live = Some(LiveParts::default());
@@ -47,6 +49,7 @@ impl Observers {
 
     /// Writes what is still to be written.
     pub(crate) fn close(self) {
+        self.parts.backlog.flush();
         self.parts.ledger.into_iter().for_each(Ledger::close);
     }
 }

@@ -35,4 +35,12 @@ impl App {
             queries: tokio::sync::Semaphore::new(QUERIES),
         }
     }
+
+    /// Hands the records of requests that have ended to the parts.
+    pub(super) async fn flush(&self) {
+        if let Some(backlog) = self.parts.backlog.clone() {
+            // An error would be a panic, which the backlog does not have.
+            let _ = tokio::task::spawn_blocking(move || backlog.flush()).await;
+        }
+    }
 }

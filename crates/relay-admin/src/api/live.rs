@@ -31,6 +31,7 @@ async fn add_states(app: &App) -> Infallible {
             continue;
         }
         let start = Instant::now();
+        app.flush().await;
         let Ok(mut state) = serde_json::to_value(app.state()) else { continue };
         let text = state.to_string();
         remove_clocks(&mut state);
@@ -65,6 +66,7 @@ async fn add_points(app: &App) -> Infallible {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = Duration::from_nanos((now.as_nanos() % STEP.as_nanos()) as u64);
         sleep(STEP.saturating_sub(since)).await;
+        app.flush().await;
         if let Ok(point) = serde_json::to_string(&*app.parts.series.last_complete()) {
             app.parts.events.add("point", point.into());
         }

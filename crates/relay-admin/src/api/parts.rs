@@ -7,6 +7,7 @@ use relay_config::{Config, Secret, ServerConfig};
 use relay_server::Reloadable;
 
 use super::hook::Reload;
+use crate::backlog::Backlog;
 use crate::budget::Budgets;
 use crate::events::Events;
 #[cfg(feature = "ledger")]
@@ -31,6 +32,9 @@ pub struct AdminParts {
     pub series: Series,
     /// The events.
     pub events: Events,
+    /// The records that the parts have not taken in yet, which is flushed before each answer. `None` if the parts subscribe
+    /// themselves.
+    pub backlog: Option<Backlog>,
     /// The metrics; `None` if this listener does not serve them.
     pub metrics: Option<Metrics>,
     /// The path of the metrics. Default `/metrics`.
@@ -66,6 +70,7 @@ impl AdminParts {
             recent,
             series,
             events,
+            backlog: None,
             metrics: None,
             metrics_path: "/metrics".to_owned(),
             #[cfg(feature = "ledger")]

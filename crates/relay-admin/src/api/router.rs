@@ -54,6 +54,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let description: Arc<str> = description.to_json().unwrap_or_default().into();
     let describe = move || std::future::ready(json(&description));
     let api = api.route("/admin/v1/openapi.json", get(describe)).fallback(other);
+    let api = api.layer(middleware::from_fn_with_state(Arc::clone(app), flush));
     let api = token::protect(api.with_state(Arc::clone(app)), app.token.clone());
     // These hold no data, and need no token.
     let open = Router::new().route("/healthz", get(|| std::future::ready(json(r#"{"status":"ok"}"#))));
@@ -64,6 +65,12 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn(refuse_other_methods))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(problem::write))
+}
+
+/// Hands the records of requests that have ended to the parts, so that the answer shows them.
+async fn flush(State(app): State<Arc<App>>, request: Request, next: middleware::Next) -> Response {
+    app.flush().await;
+    next.run(request).await
 }
 
 /// Answers a request for any other path. The path of the metrics is one of the configuration: it has no route, since it could be that

@@ -90,6 +90,7 @@ impl Metrics {
     #[must_use]
     pub fn encode(&self, state: &RelayState, accept: Option<&HeaderValue>) -> (&'static str, String) {
         let format = Format::of(accept);
+        self.settings.flush();
         self.remove_absent(state);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process::read(self.started)));
@@ -105,6 +106,13 @@ impl Metrics {
         // Neither a `String` nor one of the collectors returns an error.
         debug_assert!(written.is_ok());
         (format.content_type(), output)
+    }
+
+    /// Returns a subscriber that counts the ends of requests alone.
+    pub(crate) fn ends(&self) -> impl RecordSubscriber + use<> {
+        // The backlog of the settings holds the subscriber, which may not hold the backlog.
+        let traffic = Arc::clone(&self.traffic);
+        move |record: &Arc<RequestRecord>| traffic.finish(record)
     }
 
     /// Removes the series of providers and keys that are not configured any more.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::reloads::Reloads;
+use crate::backlog::Backlog;
 
 /// A number that the program counts.
 pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -15,6 +16,7 @@ pub struct MetricsSettings {
     pub(super) dropped_log_lines: Option<Count>,
     pub(super) dropped_usage_records: Option<Count>,
     pub(super) reloads: Option<Reloads>,
+    backlog: Option<Backlog>,
 }
 
 impl MetricsSettings {
@@ -45,6 +47,18 @@ impl MetricsSettings {
     pub fn with_reloads(mut self, reloads: Reloads) -> Self {
         self.reloads = Some(reloads);
         self
+    }
+
+    /// Sets the records that the metrics may not have taken in yet. It is flushed before the metrics are written.
+    #[must_use]
+    pub fn with_backlog(mut self, backlog: Backlog) -> Self {
+        self.backlog = Some(backlog);
+        self
+    }
+
+    /// Hands the records of requests that have ended to the metrics.
+    pub(super) fn flush(&self) {
+        self.backlog.iter().for_each(Backlog::flush);
     }
 
     /// The models that are known from the start.

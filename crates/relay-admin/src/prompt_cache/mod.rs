@@ -14,7 +14,6 @@ mod queue;
 mod report;
 mod session;
 mod verdict;
-mod worker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +28,8 @@ use queue::{Job, Queue};
 pub use report::{PrefixBreak, SessionReport, TurnReport};
 use session::{Session, SessionKey, Turn};
 pub use verdict::CacheVerdict;
+
+use crate::worker;
 
 /// The number of sessions of a diagnosis by default.
 const SESSIONS: usize = 500;
@@ -106,6 +107,13 @@ impl PromptCache {
         self.0.queue.dropped()
     }
 
+    /// Takes in the end of a request in a thread that may wait for the jobs before it.
+    pub(crate) fn take_in(&self, record: &RequestRecord) {
+        if is_turn(record) {
+            self.0.work().finished(record, self.0.capacity);
+        }
+    }
+
     fn push(&self, job: Job) {
         if !self.0.queue.push(job) {
             return;
@@ -129,7 +137,7 @@ impl PromptCache {
     fn start(&self) -> Option<Thread> {
         let shared = Arc::downgrade(&self.0);
         let work = move || shared.upgrade().map(|shared| drop(shared.work())).is_some();
-        worker::start(work).ok()
+        worker::start("prompt-cache", work).ok()
     }
 }
 
@@ -210,10 +218,15 @@ impl RecordSubscriber for PromptCache {
     }
 
     fn finished(&self, record: &Arc<RequestRecord>) {
-        if record.endpoint == Some(Endpoint::Messages) && record.session.is_some() {
+        if is_turn(record) {
             self.push(Job::Finished(Arc::clone(record)));
         }
     }
+}
+
+/// Returns `true` for a request that may be a turn of a session.
+fn is_turn(record: &RequestRecord) -> bool {
+    record.endpoint == Some(Endpoint::Messages) && record.session.is_some()
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use relay_admin::api::{Admin, AdminParts, Reload};
-use relay_admin::budget::Budgets;
 use relay_admin::events::Events;
 #[cfg(feature = "ledger")]
 use relay_admin::ledger::{Ledger, LedgerSettings};
 use relay_admin::metrics::{Metrics, MetricsSettings};
+use relay_admin::observers::{LiveParts, ObserverParts};
+use relay_admin::prices::{CurrentPrices, PriceTable};
 use relay_admin::prompt_cache::PromptCache;
 use relay_admin::recent::Recent;
-use relay_admin::series::Series;
 use relay_config::{Config, Format, Loader, Secret};
 use relay_server::{Relay, Reloadable};
 use relay_tests::{Call, Response, within_limit};
@@ -75,29 +75,33 @@ impl Fixture {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let recent = Recent::new(settings.capacity.unwrap_or(1000));
-        let (series, events) = (Series::new(), Events::new(64));
-        let upstream = json!({"providers": [{"name": "first", "type": "mock"}]});
-        let relay = Relay::builder(load(&config()))
-            .with_upstream("first", Relay::builder(load(&upstream)).build().unwrap())
-            .on_finished(recent.clone())
-            .on_finished(series.clone())
-            .on_finished(events.clone());
-        let (metrics, directory) = (Metrics::new(MetricsSettings::default()), tempfile::tempdir().unwrap());
-        let prompt_cache = PromptCache::new(100);
-        let relay = relay.on_finished(metrics.clone()).on_finished(prompt_cache.clone());
-        #[cfg(feature = "ledger")]
-        let ledger = Ledger::open(LedgerSettings::new(directory.path().join("usage.db"))).unwrap();
-        #[cfg(feature = "ledger")]
-        let relay = relay.on_finished(ledger.clone());
-        let relay = Reloadable::new(relay.build().unwrap());
-        let mut parts = AdminParts::new(relay.clone(), recent, series, events.clone());
-        parts.metrics = Some(metrics);
-        parts.budgets = Some(Budgets::new());
-        parts.prompt_cache = Some(prompt_cache);
+        let config = load(&config());
+        let mut observers = ObserverParts::new(CurrentPrices::new(PriceTable::new(&config).unwrap()));
+        let mut live = LiveParts::default();
+        (live.recent, live.events) = (Recent::new(settings.capacity.unwrap_or(1000)), Events::new(64));
+        let metrics = MetricsSettings::default().with_backlog(observers.backlog.clone());
+        observers.metrics = Some(Metrics::new(metrics));
+        observers.prompt_cache = PromptCache::new(100);
+        let directory = tempfile::tempdir().unwrap();
         #[cfg(feature = "ledger")]
         {
-            parts.ledger = Some(ledger).filter(|_| !settings.without_ledger);
+            let path = directory.path().join("usage.db");
+            observers.ledger = Some(Ledger::open(LedgerSettings::new(path)).unwrap());
+        }
+        observers.live = Some(live.clone());
+        let upstream = json!({"providers": [{"name": "first", "type": "mock"}]});
+        let relay =
+            Relay::builder(config).with_upstream("first", Relay::builder(load(&upstream)).build().unwrap());
+        let relay = Reloadable::new(observers.attach(relay).build().unwrap());
+        let LiveParts { recent, series, events, .. } = live;
+        let mut parts = AdminParts::new(relay.clone(), recent, series, events.clone());
+        parts.backlog = Some(observers.backlog);
+        parts.metrics = observers.metrics;
+        parts.budgets = Some(observers.budgets);
+        parts.prompt_cache = Some(observers.prompt_cache);
+        #[cfg(feature = "ledger")]
+        {
+            parts.ledger = observers.ledger.filter(|_| !settings.without_ledger);
         }
         parts.token = settings.token.map(Secret::new);
         parts.reload = settings.reload.map(|reload| reload(relay.clone()));

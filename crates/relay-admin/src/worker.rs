@@ -1,4 +1,4 @@
-//! The thread that reads prompts.
+//! A thread for work that does not delay requests.
 
 use std::io;
 use std::thread::{self, Thread};
@@ -8,8 +8,8 @@ use std::time::Duration;
 /// most, apart from the work itself.
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
-/// Starts the thread. Each time it is woken, it calls `work`, and ends once that returns `false`.
-pub(super) fn start(mut work: impl FnMut() -> bool + Send + 'static) -> io::Result<Thread> {
+/// Starts the thread of this name. Each time it is woken, it calls `work`, and ends once that returns `false`.
+pub(crate) fn start(name: &str, mut work: impl FnMut() -> bool + Send + 'static) -> io::Result<Thread> {
     let run = move || {
         loop {
             thread::park();
@@ -19,6 +19,5 @@ pub(super) fn start(mut work: impl FnMut() -> bool + Send + 'static) -> io::Resu
             }
         }
     };
-    let thread = thread::Builder::new().name("prompt-cache".to_owned());
-    Ok(thread.spawn(run)?.thread().clone())
+    Ok(thread::Builder::new().name(name.to_owned()).spawn(run)?.thread().clone())
 }

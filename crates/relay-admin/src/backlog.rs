@@ -1,0 +1,236 @@
+//! The records of requests that have ended, until the parts that show them take them in.
+//!
+//! ```text
+//! finished ─▶ queue ──▶ thread, or a reader before it reads ──▶ each part, in their order
+//!             bounded   after 20 ms
+//! ```
+//! A request that ends adds its record to the queue, and does not wait for the parts. A reader that [flushes](Backlog::flush) the
+//! backlog before it reads misses no request. If the queue is full, the request itself empties it: no record is lost.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::{fmt, mem};
+
+use relay_server::{RecordSubscriber, RequestRecord};
+
+use crate::worker;
+
+/// The maximum number of records that wait. To take them in needs about a millisecond.
+const RECORDS: usize = 1024;
+
+/// The records that wait for the parts of [`ObserverParts`](crate::observers::ObserverParts). Clones share them. The last one that
+/// is dropped flushes.
+#[derive(Clone, Default)]
+pub struct Backlog(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    parts: OnceLock<Vec<Arc<dyn RecordSubscriber>>>,
+    waiting: Mutex<Waiting>,
+    /// The records of the last round, all of which are taken in. Their allocation is used again. Locked while records are taken in,
+    /// so that their order is kept.
+    taken: Mutex<Vec<Arc<RequestRecord>>>,
+    /// The thread, from the first record on; `None` if it could not be started.
+    worker: OnceLock<Option<Thread>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    records: Vec<Arc<RequestRecord>>,
+    /// True if the thread has been woken since the records were taken.
+    is_woken: bool,
+}
+
+/// The step that follows an addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The thread is awake.
+    Nothing,
+    /// The thread has to be woken.
+    Wake,
+    /// The queue is full.
+    Flush,
+}
+
+impl Backlog {
+    /// Creates an empty backlog. Its parts are set by
+    /// [`ObserverParts::attach`](crate::observers::ObserverParts::attach).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands all records that wait to the parts. Requests that have ended before the call are then part of what the parts show. It
+    /// takes a millisecond at most.
+    pub fn flush(&self) {
+        self.0.work();
+    }
+
+    /// Sets the parts, unless they are set already.
+    pub(crate) fn set_parts(&self, parts: Vec<Arc<dyn RecordSubscriber>>) {
+        // A builder that is attached later has clones of the same parts.
+        let _ = self.0.parts.set(parts);
+    }
+
+    /// Starts the thread. It ends once the last clone has been dropped.
+    fn start(&self) -> Option<Thread> {
+        let shared = Arc::downgrade(&self.0);
+        worker::start("observers", move || shared.upgrade().map(|shared| shared.work()).is_some()).ok()
+    }
+}
+
+impl Shared {
+    fn parts(&self) -> &[Arc<dyn RecordSubscriber>] {
+        self.parts.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn push(&self, record: &Arc<RequestRecord>) -> Next {
+        let mut waiting = lock(&self.waiting);
+        waiting.records.push(Arc::clone(record));
+        match (waiting.records.len() < RECORDS, mem::replace(&mut waiting.is_woken, true)) {
+            (false, _) => Next::Flush,
+            (true, true) => Next::Nothing,
+            (true, false) => Next::Wake,
+        }
+    }
+
+    /// Hands all records that wait to each part.
+    fn work(&self) {
+        let mut records = lock(&self.taken);
+        let mut waiting = lock(&self.waiting);
+        mem::swap(&mut waiting.records, &mut *records);
+        waiting.is_woken = false;
+        drop(waiting);
+        for part in self.parts() {
+            records.iter().for_each(|record| finish(&**part, record));
+        }
+        records.clear();
+    }
+}
+
+/// Hands a record to a part, whose panic does not reach the other parts and records.
+fn finish(part: &dyn RecordSubscriber, record: &Arc<RequestRecord>) {
+    if catch_unwind(AssertUnwindSafe(|| part.finished(record))).is_err() {
+        tracing::error!(request_id = record.id.as_str(), "a part that observes requests panicked");
+    }
+}
+
+impl RecordSubscriber for Backlog {
+    fn finished(&self, record: &Arc<RequestRecord>) {
+        if self.0.parts().is_empty() {
+            return;
+        }
+        match self.0.push(record) {
+            Next::Nothing => {}
+            Next::Wake => match self.0.worker.get_or_init(|| self.start()) {
+                Some(worker) => worker.unpark(),
+                None => self.flush(),
+            },
+            Next::Flush => self.flush(),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.work();
+        if let Some(Some(worker)) = self.worker.get() {
+            worker.unpark();
+        }
+    }
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backlog")
+            .field("waiting", &lock(&self.0.waiting).records.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use relay_server::record::RecordLayer;
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+    use super::*;
+
+    /// Returns the record of a request that has ended.
+    async fn record() -> Arc<RequestRecord> {
+        let kept = Arc::new(Mutex::new(None));
+        let records = Arc::clone(&kept);
+        let keep = move |record: &Arc<RequestRecord>| *lock(&records) = Some(Arc::clone(record));
+        let answer = |_| std::future::ready(Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default())));
+        let service = ServiceBuilder::new().layer(RecordLayer::new().with_subscriber(keep));
+        let request = Request::new(Full::<Bytes>::default());
+        drop(service.service(service_fn(answer)).oneshot(request).await.unwrap());
+        lock(&kept).take().unwrap()
+    }
+
+    /// A part that sends the name `part` for each record.
+    fn part(names: &Sender<&'static str>, name: &'static str) -> Arc<dyn RecordSubscriber> {
+        let names = names.clone();
+        Arc::new(move |_: &Arc<RequestRecord>| names.send(name).unwrap())
+    }
+
+    fn received(names: &Receiver<&'static str>) -> Vec<&'static str> {
+        names.try_iter().collect()
+    }
+
+    #[tokio::test]
+    async fn records_reach_the_parts_in_order_by_a_flush_and_by_the_thread() {
+        let (record, backlog, (names, parts)) = (record().await, Backlog::new(), channel());
+        backlog.set_parts(vec![part(&names, "a"), part(&names, "b")]);
+        backlog.finished(&record);
+        backlog.flush();
+        assert_eq!(received(&parts), ["a", "b"]);
+        backlog.finished(&record);
+        let limit = Duration::from_secs(10);
+        assert_eq!((parts.recv_timeout(limit), parts.recv_timeout(limit)), (Ok("a"), Ok("b")));
+        backlog.finished(&record);
+        drop(backlog);
+        assert_eq!(received(&parts), ["a", "b"], "the last handle flushes");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_emptied_by_the_request_that_fills_it() {
+        let (record, backlog) = (record().await, Backlog::new());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        backlog.set_parts(vec![Arc::new(move |_: &Arc<RequestRecord>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        })]);
+        // The thread never works.
+        backlog.0.worker.set(Some(std::thread::current())).unwrap();
+        for _ in 0..RECORDS - 1 {
+            backlog.finished(&record);
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        backlog.finished(&record);
+        assert_eq!(count.load(Ordering::Relaxed), RECORDS);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_part_reaches_neither_other_parts_nor_other_records() {
+        let (record, backlog, (names, parts)) = (record().await, Backlog::new(), channel());
+        let panics = |_: &Arc<RequestRecord>| panic!("a part panics, as this test wants");
+        backlog.set_parts(vec![Arc::new(panics), part(&names, "b")]);
+        backlog.0.worker.set(Some(std::thread::current())).unwrap();
+        backlog.finished(&record);
+        backlog.finished(&record);
+        backlog.flush();
+        assert_eq!(received(&parts), ["b", "b"]);
+    }
+}
