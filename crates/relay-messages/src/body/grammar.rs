@@ -82,12 +82,15 @@ pub enum JsonKind {
 }
 
 impl JsonKind {
-    /// Returns the kind of an object, an array or a string that starts with `byte`.
-    pub(super) fn of_long(byte: u8) -> Self {
+    /// Returns the kind of a value that starts with `byte`.
+    pub(super) fn of(byte: u8) -> Self {
         match byte {
             b'{' => Self::Object,
             b'[' => Self::Array,
-            _ => Self::String,
+            b'"' => Self::String,
+            b't' | b'f' => Self::Bool,
+            b'n' => Self::Null,
+            _ => Self::Number,
         }
     }
 
@@ -108,6 +111,50 @@ impl JsonKind {
 pub(crate) struct Value {
     pub(crate) kind: JsonKind,
     pub(crate) span: Span,
+}
+
+/// The progress of a value that is skipped in turns.
+pub(super) struct Skip {
+    start: usize,
+    /// The start of the string inside which the next byte is.
+    string: Option<usize>,
+    open: Brackets,
+}
+
+/// The end of a turn of a scan.
+pub(super) trait TurnEnd: Copy {
+    /// Returns `true` if the turn ends before the byte `at`.
+    fn is_reached(self, at: usize) -> bool;
+    /// Returns the part of `text` before the end.
+    fn before(self, text: &[u8]) -> &[u8];
+}
+
+/// A turn that reads the whole text. Its scan compares no positions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndOfText;
+
+impl TurnEnd for EndOfText {
+    fn is_reached(self, _: usize) -> bool {
+        false
+    }
+
+    fn before(self, text: &[u8]) -> &[u8] {
+        text
+    }
+}
+
+/// A turn that ends before the first value, or the first byte of a string, at this position or after it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndAt(pub(super) usize);
+
+impl TurnEnd for EndAt {
+    fn is_reached(self, at: usize) -> bool {
+        at >= self.0
+    }
+
+    fn before(self, text: &[u8]) -> &[u8] {
+        text.get(..self.0).unwrap_or(text)
+    }
 }
 
 /// Reads values in place, without copying them.
@@ -134,40 +181,6 @@ impl<'a, R: Record> Scanner<'a, R> {
     /// The number of bytes that have been read.
     pub(super) fn position(&self) -> usize {
         self.at
-    }
-
-    /// Reads the members of the object whose opening brace is next. `member` is called with the span of each
-    /// key and the unescaped key, and must read the value.
-    pub(super) fn members(
-        &mut self,
-        mut member: impl FnMut(&mut Self, Span, &[u8]) -> Result<(), ScanError>,
-    ) -> Result<(), ScanError> {
-        self.at += 1;
-        self.skip_whitespace();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            let span = self.key()?;
-            let inside = &self.body[span.start + 1..span.end - 1];
-            if inside.contains(&b'\\') {
-                let key: Option<String> = serde_json::from_slice(&self.body[span.clone()]).ok();
-                // The relay reads no field whose key has half a surrogate pair.
-                member(self, span, key.as_deref().unwrap_or_default().as_bytes())?;
-            } else {
-                member(self, span, inside)?;
-            }
-            self.skip_whitespace();
-            match self.peek() {
-                Some(b',') => self.separator(),
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return Err(self.unexpected("`,` or `}`", "object")),
-            }
-        }
     }
 
     /// Reads a key and the colon after it, up to the value. Returns the span of the key.
@@ -211,72 +224,134 @@ impl<'a, R: Record> Scanner<'a, R> {
 
     /// Skips one value of any kind; `depth` brackets are open around it.
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, ScanError> {
-        let value = self.skip_value(depth)?;
-        steps::add(value.span.len());
-        Ok(value)
+        let start = self.at;
+        if let Some(kind) = self.short_value()? {
+            steps::add(self.at - start);
+            return Ok(Value { kind, span: start..self.at });
+        }
+        let mut skip = self.begin(depth);
+        loop {
+            // The first call reads the whole value.
+            if let Some(value) = self.skip(&mut skip, EndOfText)? {
+                return Ok(value);
+            }
+        }
     }
 
-    fn skip_value(&mut self, depth: usize) -> Result<Value, ScanError> {
-        let start = self.at;
-        let kind = match self.peek() {
-            Some(b'{') => JsonKind::Object,
-            Some(b'[') => JsonKind::Array,
-            _ => {
-                let kind = self.scalar()?;
-                return Ok(Value { kind, span: start..self.at });
+    /// Skips a value that is neither an object nor an array. Returns `None`, and skips nothing, for these two.
+    fn short_value(&mut self) -> Result<Option<JsonKind>, ScanError> {
+        match self.peek() {
+            Some(b'{' | b'[') => Ok(None),
+            _ => self.scalar().map(Some),
+        }
+    }
+
+    /// Begins to skip the next value; `depth` brackets are open around it.
+    pub(super) fn begin(&self, depth: usize) -> Skip {
+        Skip { start: self.at, string: None, open: Brackets::new(depth) }
+    }
+
+    /// Goes on to skip a value. Returns `None` if the turn ends before the value does: the next call goes on from there. Keys, and
+    /// the white space between two values, are not interrupted.
+    pub(super) fn skip(&mut self, skip: &mut Skip, end: impl TurnEnd) -> Result<Option<Value>, ScanError> {
+        if let Some(start) = skip.string.take() {
+            if !self.rest_of_string(start, skip, end)? {
+                return Ok(None);
             }
-        };
-        let mut open = Brackets::new(depth);
+            if !self.next_value(&mut skip.open)? {
+                return Ok(Some(self.skipped(skip.start)));
+            }
+        }
         loop {
-            // At the start of a value.
+            if end.is_reached(self.at) {
+                return Ok(None);
+            }
             match self.peek() {
-                Some(bracket @ (b'{' | b'[')) => {
-                    open.push(bracket == b'{').map_err(|TooDeep| ScanError::TooDeep { offset: self.at })?;
-                    self.recorder.open(self.at);
+                Some(b'"') => {
+                    let start = self.at;
                     self.at += 1;
-                    self.skip_whitespace();
-                    match (bracket, self.peek()) {
-                        (b'{', Some(b'}')) | (b'[', Some(b']')) => {}
-                        (b'{', _) => {
-                            self.key()?;
-                            continue;
-                        }
-                        _ => continue,
+                    if !self.rest_of_string(start, skip, end)? {
+                        return Ok(None);
+                    }
+                }
+                Some(bracket @ (b'{' | b'[')) => {
+                    if self.first_value(bracket, &mut skip.open)? {
+                        continue;
                     }
                 }
                 _ => {
                     self.scalar()?;
-                    self.skip_whitespace();
                 }
             }
-            // After a value, or before the bracket that closes an empty one.
-            loop {
-                match (self.peek(), open.innermost_is_object()) {
-                    (Some(b','), true) => {
-                        self.at += 1;
-                        self.skip_whitespace();
-                        self.key()?;
-                        break;
-                    }
-                    (Some(b','), false) => {
-                        self.at += 1;
-                        self.skip_whitespace();
-                        break;
-                    }
-                    (Some(b'}'), true) | (Some(b']'), false) => {
-                        self.at += 1;
-                        self.recorder.close(self.at);
-                        open.pop();
-                        if open.is_empty() {
-                            return Ok(Value { kind, span: start..self.at });
-                        }
-                        self.skip_whitespace();
-                    }
-                    (_, true) => return Err(self.unexpected("`,` or `}`", "object")),
-                    (_, false) => return Err(self.unexpected("`,` or `]`", "array")),
-                }
+            if !self.next_value(&mut skip.open)? {
+                return Ok(Some(self.skipped(skip.start)));
             }
         }
+    }
+
+    /// Skips and records the string that starts at `start`, from a byte inside it. Returns `false` if the turn ends before.
+    #[inline(always)]
+    fn rest_of_string(
+        &mut self,
+        start: usize,
+        skip: &mut Skip,
+        end: impl TurnEnd,
+    ) -> Result<bool, ScanError> {
+        let has_ended = self.end_of_string(end)?;
+        match has_ended {
+            true => self.recorder.string(start, self.at),
+            false => skip.string = Some(start),
+        }
+        Ok(has_ended)
+    }
+
+    /// Reads `bracket`, which is next, up to the first value in it. Returns `false`, before the closing bracket, if it is empty.
+    #[inline(always)]
+    fn first_value(&mut self, bracket: u8, open: &mut Brackets) -> Result<bool, ScanError> {
+        open.push(bracket == b'{').map_err(|TooDeep| ScanError::TooDeep { offset: self.at })?;
+        self.recorder.open(self.at);
+        self.separator();
+        match (bracket, self.peek()) {
+            (b'{', Some(b'}')) | (b'[', Some(b']')) => return Ok(false),
+            (b'{', _) => {
+                self.key()?;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Reads the bytes after a value up to the next one. Returns `false` if no bracket of `open` is left.
+    #[inline(always)]
+    fn next_value(&mut self, open: &mut Brackets) -> Result<bool, ScanError> {
+        while !open.is_empty() {
+            self.skip_whitespace();
+            match (self.peek(), open.innermost_is_object()) {
+                (Some(b','), true) => {
+                    self.separator();
+                    self.key()?;
+                    return Ok(true);
+                }
+                (Some(b','), false) => {
+                    self.separator();
+                    return Ok(true);
+                }
+                (Some(b'}'), true) | (Some(b']'), false) => {
+                    self.at += 1;
+                    self.recorder.close(self.at);
+                    open.pop();
+                }
+                (_, true) => return Err(self.unexpected("`,` or `}`", "object")),
+                (_, false) => return Err(self.unexpected("`,` or `]`", "array")),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the value from `start` to the current position.
+    fn skipped(&self, start: usize) -> Value {
+        steps::add(self.at - start);
+        Value { kind: JsonKind::of(self.body[start]), span: start..self.at }
     }
 
     fn scalar(&mut self) -> Result<JsonKind, ScanError> {
@@ -343,12 +418,20 @@ impl<'a, R: Record> Scanner<'a, R> {
     /// Skips a string; its opening quote is next.
     fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
+        self.end_of_string(EndOfText).map(drop)
+    }
+
+    /// Skips a string from a byte inside it. Returns `false` if the turn ends before: the next call goes on from there.
+    fn end_of_string(&mut self, end: impl TurnEnd) -> Result<bool, ScanError> {
         loop {
-            self.at += strings::prefix(&self.body[self.at..]);
+            self.at += strings::prefix(end.before(self.body).get(self.at..).unwrap_or_default());
+            if end.is_reached(self.at) {
+                return Ok(false);
+            }
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Some(b'\\') => self.escape()?,
                 _ => return Err(self.unexpected("no control character inside a string", "string")),
@@ -404,7 +487,7 @@ impl<'a, R: Record> Scanner<'a, R> {
     }
 
     #[cold]
-    fn unexpected(&self, expected: &'static str, within: &'static str) -> ScanError {
+    pub(super) fn unexpected(&self, expected: &'static str, within: &'static str) -> ScanError {
         let offset = self.at;
         if offset >= self.body.len() {
             return ScanError::Truncated { offset, within };

@@ -23,6 +23,7 @@ mod strings;
 mod type_names;
 mod unescape;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -37,7 +38,7 @@ use grammar::Value;
 pub(crate) use node::IndexedText;
 pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
-use scan::{Fields, Member};
+use scan::{Fields, Member, Scan};
 pub(crate) use seals::Seals;
 pub(crate) use type_names::{TypePattern, Types};
 
@@ -113,7 +114,37 @@ impl MessagesBody {
     /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a string of 1 to 256 bytes.
     /// Nothing else is validated: the upstream decides which values its fields accept.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
-        let mut fields = scan::scan(&bytes)?;
+        let fields = Scan::new(&bytes).finish()?;
+        Self::new(bytes, fields)
+    }
+
+    /// Reads `bytes` as [`parse`](Self::parse) does, in turns of about `turn` bytes. Awaits a `pause` between two turns, in which
+    /// the thread can do other work.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub async fn parse_in_turns<P>(
+        bytes: Bytes,
+        turn: NonZeroUsize,
+        pause: impl Fn() -> P,
+    ) -> Result<Self, BodyError>
+    where
+        P: Future<Output = ()>,
+    {
+        let fields = {
+            let mut scan = Scan::new(&bytes);
+            loop {
+                match scan.advance(turn.get())? {
+                    Some(fields) => break fields,
+                    None => pause().await,
+                }
+            }
+        };
+        Self::new(bytes, fields)
+    }
+
+    /// Takes the `fields` of `bytes`, which have been found by a scan.
+    fn new(bytes: Bytes, mut fields: Fields) -> Result<Self, BodyError> {
         let seals = Seals::new(&bytes, fields.seals.take());
         let model = fields.model.last().ok_or(BodyError::ModelMissing)?;
         if model.kind != JsonKind::String {

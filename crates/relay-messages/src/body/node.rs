@@ -216,7 +216,7 @@ impl<'a> Iterator for Children<'a> {
         };
         let start = scanner.position();
         let (kind, end, inside) = match self.inside.take(start) {
-            Some((end, inside)) => (JsonKind::of_long(scanner.peek()?), end, inside),
+            Some((end, inside)) => (JsonKind::of(scanner.peek()?), end, inside),
             None => {
                 // The whole body was scanned before, so that no part of it breaks the grammar or nests too deep.
                 let value = scanner.value(0).ok()?;

@@ -3,18 +3,24 @@
 //! The pass builds no tree and copies no value. It checks the full grammar of RFC 8259, so that the upstream's parser reads
 //! the body in the same way. It records the places of long values, so that later walks skip them.
 
+use std::borrow::Cow;
+use std::mem;
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
 use super::breakpoints::Breakpoints;
-use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
+use super::grammar::{EndAt, EndOfText, ScanError, Scanner, Skip, Span, TurnEnd, Value};
 use super::index::{Index, Recorded, Recorder};
+use super::node::Node;
 use super::seals::Place as Seal;
 use super::type_names::TypeNames;
+use super::unescape::unescaped;
 
 /// The maximum number of members of the top-level object. The Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
+/// The number of bytes whose encoding can be checked in the time in which one is scanned.
+const CHECKED_PER_SCANNED: usize = 8;
 
 /// A member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,80 +58,195 @@ pub(crate) struct Fields {
     pub(super) breakpoints: Breakpoints,
 }
 
-/// Reads `body` once.
+/// A scan of a body, which may be interrupted.
 ///
 /// # Errors
-/// Returns [`ScanError`] unless `body` is one JSON object in UTF-8 with at most 1024 levels and 1024 members.
-pub(crate) fn scan(body: &[u8]) -> Result<Fields, ScanError> {
-    if simdutf8::basic::from_utf8(body).is_err() {
-        let offset = simdutf8::compat::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
-        return Err(ScanError::Utf8 { offset });
-    }
-    document(Scanner::new(body, Recorder::new(body)))
+/// [`ScanError`] unless the body is one JSON object in UTF-8 with at most 1024 levels and 1024 members.
+pub(super) struct Scan<'a> {
+    body: &'a [u8],
+    /// The number of bytes that are known to be UTF-8.
+    checked: usize,
+    scanner: Scanner<'a, Recorder<'a>>,
+    fields: Fields,
+    /// The last member called `metadata`, as its index.
+    metadata: Option<usize>,
+    next: Next,
 }
 
-fn document(mut scanner: Scanner<'_, Recorder<'_>>) -> Result<Fields, ScanError> {
-    scanner.skip_whitespace();
-    match scanner.peek() {
-        Some(b'{') => {}
-        None => return Err(ScanError::Empty),
-        Some(_) => {
-            let value = scanner.value(0)?;
-            scanner.end()?;
-            return Err(ScanError::NotAnObject { found: value.kind.name() });
+/// The part of the body that is read next.
+enum Next {
+    Opening,
+    /// A member of the top-level object.
+    Member,
+    /// The rest of a member's value. The places in it start with the one of this number.
+    Value {
+        key: Span,
+        from: u32,
+        skip: Skip,
+    },
+    /// The rest of a body that is no object.
+    Other(Skip),
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        let scanner = Scanner::new(body, Recorder::new(body));
+        Self { body, checked: 0, scanner, fields: Fields::default(), metadata: None, next: Next::Opening }
+    }
+
+    /// Reads the whole body.
+    pub(super) fn finish(mut self) -> Result<Fields, ScanError> {
+        self.check_encoding(usize::MAX)?;
+        loop {
+            if let Some(fields) = self.advance_to(EndOfText)? {
+                return Ok(fields);
+            }
         }
     }
-    let mut fields = Fields::default();
-    scanner.members(|scanner, span, key| {
-        let from = scanner.recorder.len();
-        let value = match key {
-            b"metadata" => metadata(scanner, &mut fields.user_id)?,
-            _ => scanner.value(1)?,
+
+    /// Reads about `turn` further bytes, or all that are left. Returns the fields once the whole body has been read, after which
+    /// there must be no further call.
+    pub(super) fn advance(&mut self, turn: usize) -> Result<Option<Fields>, ScanError> {
+        if self.checked < self.body.len() {
+            self.check_encoding(turn.saturating_mul(CHECKED_PER_SCANNED))?;
+            return Ok(None);
+        }
+        self.advance_to(EndAt(self.scanner.position().saturating_add(turn)))
+    }
+
+    fn advance_to(&mut self, end: impl TurnEnd) -> Result<Option<Fields>, ScanError> {
+        loop {
+            match &mut self.next {
+                Next::Opening => {
+                    if self.opens_and_closes()? {
+                        return self.fields().map(Some);
+                    }
+                }
+                Next::Member => {
+                    let key = self.scanner.key()?;
+                    let (from, skip) = (self.scanner.recorder.len(), self.scanner.begin(1));
+                    self.next = Next::Value { key, from, skip };
+                }
+                Next::Value { key, from, skip } => {
+                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(None) };
+                    let (key, from) = (key.clone(), *from);
+                    self.add(key, value, from)?;
+                    if self.closes()? {
+                        return self.fields().map(Some);
+                    }
+                    self.next = Next::Member;
+                }
+                Next::Other(skip) => {
+                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(None) };
+                    self.scanner.end()?;
+                    return Err(ScanError::NotAnObject { found: value.kind.name() });
+                }
+            }
+        }
+    }
+
+    /// Checks that about `count` further bytes are UTF-8.
+    fn check_encoding(&mut self, count: usize) -> Result<(), ScanError> {
+        let rest = &self.body[self.checked..];
+        let is_start = |byte: &u8| byte & 0b1100_0000 != 0b1000_0000;
+        // The last bytes of a part may be the start of a character. It has at most three more.
+        let end = rest.get(count..).map_or(rest.len(), |after| {
+            count + after.iter().take(3).position(is_start).unwrap_or(after.len().min(3))
+        });
+        let part = &rest[..end];
+        if simdutf8::basic::from_utf8(part).is_err() {
+            let offset = simdutf8::compat::from_utf8(part).map_or_else(|error| error.valid_up_to(), str::len);
+            return Err(ScanError::Utf8 { offset: self.checked + offset });
+        }
+        self.checked += end;
+        Ok(())
+    }
+
+    /// Reads the start of the body. Returns `true` if it is that of an object without members, whose end is then read too.
+    fn opens_and_closes(&mut self) -> Result<bool, ScanError> {
+        self.scanner.skip_whitespace();
+        match self.scanner.peek() {
+            None => return Err(ScanError::Empty),
+            Some(b'{') => self.scanner.separator(),
+            Some(_) => {
+                self.next = Next::Other(self.scanner.begin(0));
+                return Ok(false);
+            }
+        }
+        self.next = Next::Member;
+        let is_empty = self.scanner.peek() == Some(b'}');
+        if is_empty {
+            self.scanner.separator();
+        }
+        Ok(is_empty)
+    }
+
+    /// Reads what follows a member of the top-level object. Returns `true` if it is the end of the object.
+    fn closes(&mut self) -> Result<bool, ScanError> {
+        self.scanner.skip_whitespace();
+        let is_end = match self.scanner.peek() {
+            Some(b',') => false,
+            Some(b'}') => true,
+            _ => return Err(self.scanner.unexpected("`,` or `}`", "object")),
         };
+        self.scanner.separator();
+        Ok(is_end)
+    }
+
+    /// Adds a member of the top-level object. The places in its value start with the one of number `from`.
+    fn add(&mut self, key: Span, value: Value, from: u32) -> Result<(), ScanError> {
+        let fields = &mut self.fields;
         if fields.members.len() == MAX_MEMBERS {
             return Err(ScanError::TooManyMembers);
         }
-        let inside = scanner.recorder.after(from, value.span.start)..scanner.recorder.len();
-        fields.members.push(Member { key: span, value: value.clone(), inside });
-        match key {
-            b"model" => fields.model.push(value),
-            b"stream" => fields.stream = Some(value),
-            b"max_tokens" => fields.max_tokens = Some(value),
-            b"system" => fields.system = Some(value),
-            b"messages" => fields.messages = Some(value),
-            b"tools" => fields.tools = Some(value),
+        let recorder = &self.scanner.recorder;
+        let inside = recorder.after(from, value.span.start)..recorder.len();
+        match &*unescaped_key(&self.body[key.clone()]) {
+            b"model" => fields.model.push(value.clone()),
+            b"stream" => fields.stream = Some(value.clone()),
+            b"max_tokens" => fields.max_tokens = Some(value.clone()),
+            b"metadata" => self.metadata = Some(fields.members.len()),
+            b"system" => fields.system = Some(value.clone()),
+            b"messages" => fields.messages = Some(value.clone()),
+            b"tools" => fields.tools = Some(value.clone()),
             _ => {}
         }
+        fields.members.push(Member { key, value, inside });
         Ok(())
-    })?;
-    scanner.end()?;
-    Recorded {
-        index: fields.index,
-        types: fields.types,
-        seals: fields.seals,
-        breakpoints: fields.breakpoints,
-    } = scanner.recorder.finish();
-    Ok(fields)
+    }
+
+    /// Checks that the body ends, and returns its fields.
+    fn fields(&mut self) -> Result<Fields, ScanError> {
+        self.scanner.end()?;
+        let mut fields = mem::take(&mut self.fields);
+        let recorder = mem::replace(&mut self.scanner.recorder, Recorder::new(self.body));
+        Recorded {
+            index: fields.index,
+            types: fields.types,
+            seals: fields.seals,
+            breakpoints: fields.breakpoints,
+        } = recorder.finish();
+        let metadata = self.metadata.and_then(|at| fields.members.get(at));
+        fields.user_id = metadata.and_then(|member| user_id(self.body, member, &fields.index));
+        Ok(fields)
+    }
 }
 
-/// Reads the value of `metadata`, and the value of `user_id` in it if it is an object.
-fn metadata(
-    scanner: &mut Scanner<'_, Recorder<'_>>,
-    user_id: &mut Option<Value>,
-) -> Result<Value, ScanError> {
-    *user_id = None;
-    if scanner.peek() != Some(b'{') {
-        return scanner.value(1);
+/// The text of a key without its quotes. A key with half a surrogate pair is empty: the relay reads no field of such a name.
+fn unescaped_key(key: &[u8]) -> Cow<'_, [u8]> {
+    let inside = &key[1..key.len() - 1];
+    match inside.contains(&b'\\') {
+        true => Cow::Owned(unescaped(key).unwrap_or_default().into_owned().into_bytes()),
+        false => Cow::Borrowed(inside),
     }
-    let start = scanner.position();
-    scanner.members(|scanner, _, key| {
-        let value = scanner.value(2)?;
-        if key == b"user_id" {
-            *user_id = Some(value);
-        }
-        Ok(())
-    })?;
-    Ok(Value { kind: JsonKind::Object, span: start..scanner.position() })
+}
+
+/// The value of the last `user_id` in `metadata`, if that is an object.
+fn user_id(body: &[u8], metadata: &Member, index: &Index) -> Option<Value> {
+    let Member { key, value, inside } = metadata;
+    let metadata = Node::new(body, value.kind, key.clone(), value.span.clone(), index.inside(inside.clone()));
+    let user_id = metadata.get("user_id")?;
+    Some(Value { kind: user_id.kind(), span: user_id.span() })
 }
 
 #[cfg(test)]
@@ -135,8 +256,24 @@ mod tests {
     use proptest::prelude::*;
     use serde::de::IgnoredAny;
 
-    use super::super::grammar::MAX_DEPTH;
+    use super::super::grammar::{JsonKind, MAX_DEPTH};
     use super::*;
+
+    /// Scans `body` in one turn.
+    fn scan(body: &[u8]) -> Result<Fields, ScanError> {
+        Scan::new(body).finish()
+    }
+
+    fn scan_in_turns(body: &[u8], turn: usize) -> Result<Fields, ScanError> {
+        let mut scan = Scan::new(body);
+        // Each turn reads one byte at least.
+        for _ in 0..2 * body.len() + 2 {
+            if let Some(fields) = scan.advance(turn)? {
+                return Ok(fields);
+            }
+        }
+        panic!("the scan does not end")
+    }
 
     #[track_caller]
     fn check_error(body: impl AsRef<[u8]>, expected: &str) {
@@ -225,6 +362,32 @@ mod tests {
         );
     }
 
+    /// Counts the pauses of a scan in turns of `turn` bytes.
+    fn pauses(body: &[u8], turn: usize) -> usize {
+        let mut scan = Scan::new(body);
+        (0..).find(|_| !matches!(scan.advance(turn), Ok(None))).unwrap()
+    }
+
+    #[test]
+    fn no_turn_reads_much_more_than_its_bytes() {
+        const TURN: usize = 1000;
+        let object = |inside: &str| format!(r#"{{"model":"m","messages":{inside}}}"#);
+        for inside in [
+            format!("\"{}\"", "x".repeat(100_000)),
+            format!("\"{}\"", "\\n".repeat(50_000)),
+            format!("\"{}\"", "\\u00e9".repeat(16_666)),
+            format!("\"{}\"", "ß".repeat(50_000)),
+            format!("[{}]", vec!["\"xxxxx\""; 12_500].join(",")),
+            format!("[{}]", vec!["{\"a\":[1]}"; 10_000].join(",")),
+        ] {
+            let start: String = inside.chars().take(9).collect();
+            for body in [object(&inside), inside] {
+                let found = pauses(body.as_bytes(), TURN);
+                assert!((95..=125).contains(&found), "{start}: {found}");
+            }
+        }
+    }
+
     #[test]
     fn the_number_of_top_level_members_is_limited() {
         let members = |count: usize| format!("{{{}}}", vec!["\"a\":1"; count].join(","));
@@ -254,6 +417,19 @@ mod tests {
         fn every_json_object_is_accepted(value in prop::collection::hash_map(any::<String>(), json(), 0..8), pretty: bool) {
             let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();
             prop_assert!(scan(&text).is_ok());
+        }
+
+        #[test]
+        fn a_scan_in_turns_finds_the_same_as_one_without_a_pause(
+            value in prop::collection::hash_map("[a-z\"ß\\\\]{0,8}|model|metadata|messages", json(), 0..8),
+            turn in 1..80usize, at: prop::sample::Index, byte: u8, pretty: bool,
+        ) {
+            let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) };
+            let mut text = text.unwrap();
+            prop_assert_eq!(scan_in_turns(&text, turn), scan(&text));
+            let at = at.index(text.len());
+            text[at] = byte;
+            prop_assert_eq!(scan_in_turns(&text, turn), scan(&text));
         }
 
         #[test]
