@@ -1,8 +1,8 @@
 //! Keeps the work on large bodies from delaying other requests.
 //!
-//! The relay scans, adapts and signs a body in one go: up to some seconds for the largest bodies and the strictest upstreams.
-//! A thread of the runtime that does this serves no other request meanwhile. For a large body, the runtime therefore hands the
-//! other tasks of the thread to another one.
+//! The relay scans and signs a body in turns, but adapts it in one go: up to some seconds for the largest bodies and the strictest
+//! upstreams. A thread of the runtime that does this serves no other request meanwhile. For a large body, the runtime therefore
+//! hands the other tasks of the thread to another one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -42,8 +42,7 @@ impl Offload {
         Self { is_needed: size > LARGE && may_block.is_some() }
     }
 
-    /// Does `work`.
-    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
+    fn run<T>(self, work: impl FnOnce() -> T) -> T {
         if self.is_needed { block_in_place(work) } else { work() }
     }
 

@@ -5,6 +5,7 @@ mod collect;
 mod decode;
 mod head;
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
-use relay_messages::MessagesBody;
+use relay_messages::{BodyError, MessagesBody};
 use relay_providers::{Deadline, Endpoint, RelayRequest};
 use relay_transport::in_time;
 use tower::Service;
@@ -30,6 +31,9 @@ use collect::collect;
 use decode::{content_coding, decode};
 use head::check_content_type;
 pub(crate) use head::check_lists;
+
+/// The number of bytes of a body that are scanned before other tasks of the thread get their turn: about 700,000 instructions.
+const TURN: NonZeroUsize = NonZeroUsize::new(128 * 1024).expect("it is not zero");
 
 /// Reads the requests of one endpoint, and serves them by an operation. Clones share it.
 #[derive(Debug, Clone)]
@@ -111,7 +115,7 @@ async fn read(
     parts.headers.remove(CONTENT_ENCODING);
     let listener = parts.extensions.get::<ListenerRules>();
     let offload = Offload::of(body.len(), listener.and_then(|listener| listener.may_block));
-    let body = offload.run(|| MessagesBody::parse(body))?;
+    let body = scan(body).await?;
     let client = parts.extensions.remove::<Client>();
     let record = parts.extensions.remove::<RecordHandle>();
     let headers: HeaderMap = parts.headers;
@@ -133,6 +137,15 @@ async fn read(
         None => request,
     };
     Ok((ReadRequest { request, record }, offload))
+}
+
+/// Scans `body`. Other tasks get their turn while a large one is scanned.
+async fn scan(body: Bytes) -> Result<MessagesBody, BodyError> {
+    if body.len() <= 2 * TURN.get() {
+        return MessagesBody::parse(body);
+    }
+    // Few bodies are large: the memory of a scan in turns is not part of every request.
+    Box::pin(MessagesBody::parse_in_turns(body, TURN, tokio::task::yield_now)).await
 }
 
 /// Adds the trace of the record, for the headers of attempts.
@@ -169,7 +182,10 @@ async fn read_body(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use http_body_util::channel::Channel;
+    use http_body_util::{BodyExt, Full};
     use tower::BoxError;
 
     use super::*;
@@ -194,5 +210,31 @@ mod tests {
         };
         assert!(matches!(result, Err(Error::BodyTooSlow { limit }) if limit == Duration::from_secs(600)));
         assert_eq!(started.elapsed(), Duration::from_secs(600));
+    }
+
+    /// Counts the turns of another task of the same thread while a body of `size` bytes is read.
+    async fn turns_of_another_task(size: usize) -> usize {
+        let body = format!(r#"{{"model":"m","system":"{}"}}"#, "x".repeat(size));
+        let limits = IntakeLimits { body_bytes: 2 * size, time: None, budget: BodyBudget::new(None) };
+        let request = Request::new(Full::new(Bytes::from(body)).map_err(BoxError::from));
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        read(request, Endpoint::Messages, &limits).await.unwrap();
+        other.abort();
+        turns.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn other_tasks_run_while_a_large_body_is_scanned() {
+        const MANY: usize = 80;
+        let turns = turns_of_another_task(MANY * TURN.get()).await;
+        assert!((MANY..=MANY + MANY / 8 + 1).contains(&turns), "{turns}");
+        assert_eq!(turns_of_another_task(TURN.get()).await, 0);
     }
 }
