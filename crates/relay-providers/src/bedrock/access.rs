@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use super::chain::Chain;
 use super::clock::Clock;
 use super::credentials::{AwsCache, AwsSource};
+use super::digest::digest;
 use super::endpoint::{self, Region, RegionError};
 use super::sign::Signer;
 use super::source;
@@ -107,7 +108,9 @@ impl Access {
             }
         };
         let region = self.region().await?.as_str();
-        Signer { credentials, region, service: self.service, now: self.clock.at(now) }.sign(&mut request)?;
+        let digest = digest(request.body()).await;
+        let signer = Signer { credentials, region, service: self.service, now: self.clock.at(now) };
+        signer.sign(&mut request, digest)?;
         Ok(request)
     }
 

@@ -14,6 +14,7 @@ mod body;
 mod chain;
 mod clock;
 mod credentials;
+mod digest;
 mod endpoint;
 mod errors;
 mod sign;

@@ -1,6 +1,5 @@
 //! Signs a request with AWS Signature Version 4, over exactly the bytes and the path that are sent.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -9,7 +8,6 @@ use aws_sigv4::sign::v4;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request};
 use relay_messages::Payload;
-use sha2::{Digest, Sha256};
 
 use crate::provider::AuthorizeError;
 
@@ -33,7 +31,9 @@ impl Signer<'_> {
     /// is `x-amzn-trace-id`, which AWS's own load balancers change. It stays valid if a gateway, a proxy or the transport
     /// adds, changes or removes any other header. The signed host is that of the URI, as HTTP clients write it. An
     /// `x-amz…` header with other characters than visible ASCII is removed.
-    pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
+    ///
+    /// `digest` is the SHA-256 of the request's body, in hexadecimal.
+    pub(super) fn sign(&self, request: &mut Request<Payload>, digest: String) -> Result<(), AuthorizeError> {
         let is_signed =
             |name: &&HeaderName| **name == CONTENT_TYPE || name.as_str().starts_with(SIGNED_PREFIX);
         let signed: Vec<_> = request.headers().keys().filter(is_signed).cloned().collect();
@@ -44,7 +44,7 @@ impl Signer<'_> {
         for name in unsignable {
             request.headers_mut().remove(name);
         }
-        for (name, value) in self.headers(request, &signed)? {
+        for (name, value) in self.headers(request, digest, &signed)? {
             let mut value = HeaderValue::try_from(value).map_err(|_| AuthorizeError::Malformed)?;
             value.set_sensitive(true);
             request.headers_mut().insert(HeaderName::from_static(name), value);
@@ -55,6 +55,7 @@ impl Signer<'_> {
     fn headers(
         &self,
         request: &Request<Payload>,
+        digest: String,
         signed: &[HeaderName],
     ) -> Result<Vec<(&'static str, String)>, AuthorizeError> {
         let failed = |error: aws_sigv4::http_request::SigningError| AuthorizeError::Sign(error.into());
@@ -66,7 +67,7 @@ impl Signer<'_> {
             request.method().as_str(),
             request.uri().to_string(),
             signed,
-            SignableBody::Precomputed(digest(request.body())),
+            SignableBody::Precomputed(digest),
         )
         .map_err(failed)?;
         let identity = self.credentials.clone().into();
@@ -85,20 +86,6 @@ impl Signer<'_> {
     }
 }
 
-/// Returns the SHA-256 of the pieces of `body`, in hexadecimal.
-fn digest(body: &Payload) -> String {
-    let mut hash = Sha256::new();
-    for piece in body.pieces() {
-        hash.update(piece);
-    }
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -108,6 +95,7 @@ mod tests {
     use relay_messages::{Edits, MessagesBody};
     use serde_json::Value;
 
+    use super::super::digest::digest;
     use super::*;
 
     /// Requests with the signatures that botocore computes for them. `testdata/README.md` describes their origin.
@@ -117,14 +105,14 @@ mod tests {
     const SEPTEMBER: Duration = Duration::from_secs(1_790_000_000);
 
     /// Returns the headers that sign `request` with the credentials and the scope of `vector`.
-    fn headers(request: &Request<Payload>, vector: &Value) -> Vec<(&'static str, String)> {
+    async fn headers(request: &Request<Payload>, vector: &Value) -> Vec<(&'static str, String)> {
         let text = |name: &str| vector[name].as_str().unwrap();
         assert_eq!(text("x_amz_date"), "20260921T141320Z");
         let token = vector["session_token"].as_str().map(str::to_owned);
         let credentials = Credentials::new(text("access_key"), text("secret_key"), token, None, "test");
         let now = SystemTime::UNIX_EPOCH + SEPTEMBER;
         Signer { credentials: &credentials, region: text("region"), service: text("service"), now }
-            .headers(request, &[CONTENT_TYPE, ACCEPT])
+            .headers(request, digest(request.body()).await, &[CONTENT_TYPE, ACCEPT])
             .unwrap()
     }
 
@@ -141,8 +129,8 @@ mod tests {
             .unwrap()
     }
 
-    #[test]
-    fn signatures_equal_those_of_botocore() {
+    #[tokio::test]
+    async fn signatures_equal_those_of_botocore() {
         let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
         assert!(!vectors.is_empty());
         for vector in vectors {
@@ -154,14 +142,14 @@ mod tests {
             if let Some(token) = vector["session_token"].as_str() {
                 expected.push(("x-amz-security-token", token.to_owned()));
             }
-            let mut found = headers(&request(&vector, Bytes::from(body).into()), &vector);
+            let mut found = headers(&request(&vector, Bytes::from(body).into()), &vector).await;
             found.sort();
             assert_eq!(found, expected);
         }
     }
 
-    #[test]
-    fn a_body_in_pieces_has_the_signature_of_the_joined_body() {
+    #[tokio::test]
+    async fn a_body_in_pieces_has_the_signature_of_the_joined_body() {
         let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
         let whole = format!(r#"{{"model":"claude","system":"{}"}}"#, "x".repeat(4096));
         let body = MessagesBody::parse(whole.into()).unwrap();
@@ -171,7 +159,8 @@ mod tests {
         assert!(pieces.pieces().count() > 1);
         let joined: Vec<u8> = pieces.pieces().flat_map(|piece| piece.to_vec()).collect();
         let joined = request(&vectors[0], Bytes::from(joined).into());
-        assert_eq!(headers(&request(&vectors[0], pieces), &vectors[0]), headers(&joined, &vectors[0]));
+        let of_pieces = headers(&request(&vectors[0], pieces), &vectors[0]).await;
+        assert_eq!(of_pieces, headers(&joined, &vectors[0]).await);
     }
 
     #[test]
@@ -186,7 +175,7 @@ mod tests {
             service: "bedrock",
             now: SystemTime::UNIX_EPOCH,
         };
-        assert!(signer.sign(&mut request).is_err());
+        assert!(signer.sign(&mut request, String::new()).is_err());
         assert!(!request.headers().contains_key("authorization"));
     }
 }
