@@ -1,7 +1,7 @@
 //! The part of the adapters that is the same for each direction.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -11,7 +11,7 @@ use super::progress::Translate;
 use crate::StreamError;
 
 /// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
-/// events share one allocation.
+/// events that arrive together share one allocation.
 const OUT_CAPACITY: usize = 4 << 10;
 /// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
@@ -51,7 +51,8 @@ where
             if let Some(end) = self.end() {
                 return Poll::Ready(end.map(Err));
             }
-            let input = match ready!(inner.as_mut().poll_frame(cx)) {
+            let Poll::Ready(frame) = inner.as_mut().poll_frame(cx) else { return self.pending() };
+            let input = match frame {
                 None => None,
                 Some(Err(error)) => Some(Err(error)),
                 Some(Ok(frame)) => match frame.into_data() {
@@ -76,11 +77,17 @@ where
             if let Some(end) = self.end() {
                 return Poll::Ready(end.map(Err));
             }
-            let input = ready!(inner.as_mut().poll_next(cx));
+            let Poll::Ready(input) = inner.as_mut().poll_next(cx) else { return self.pending() };
             if let Some(out) = self.step(input) {
                 return Poll::Ready(Some(Ok(out)));
             }
         }
+    }
+
+    /// Frees the output buffer, whose content has been returned: a stream spends most of its time waiting.
+    fn pending<R>(&mut self) -> Poll<R> {
+        self.out = BytesMut::new();
+        Poll::Pending
     }
 
     /// Returns `true` if the output has ended. `inner` is `true` if the inner body has ended.
@@ -129,5 +136,27 @@ where
             self.out = BytesMut::new();
         }
         Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bedrock::Translator;
+    use crate::body::scripted::ScriptedBody;
+
+    const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
+
+    #[test]
+    fn a_stream_that_waits_for_its_next_event_has_no_buffer() {
+        let mut body = ScriptedBody::new().bytes(&CAPTURE[..700]).pending();
+        let mut engine = Engine::new(Translator::new());
+        let mut task = tokio_test::task::spawn(());
+        let mut poll =
+            |engine: &mut Engine<_, _>| task.enter(|cx, _| engine.poll_frame(Pin::new(&mut body), cx));
+        assert!(matches!(poll(&mut engine), Poll::Ready(Some(Ok(_)))));
+        assert!(engine.out.capacity() > 0, "the next event of the same read shares the buffer");
+        assert!(poll(&mut engine).is_pending());
+        assert_eq!(engine.out.capacity(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -111,7 +111,12 @@ impl Body for Decoded {
         let this = self.get_mut();
         let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
         this.buffer.reserve(FRAME);
-        let frame = match ready!(poll_read_buf(Pin::new(reader), cx, &mut this.buffer)) {
+        let Poll::Ready(read) = poll_read_buf(Pin::new(reader), cx, &mut this.buffer) else {
+            // A stream spends most of its time waiting. Its buffer is empty then.
+            this.buffer = BytesMut::new();
+            return Poll::Pending;
+        };
+        let frame = match read {
             Ok(0) => None,
             Ok(_) => Some(Ok(Frame::data(this.buffer.split().freeze()))),
             Err(error) => Some(Err(body_error(error))),
@@ -133,6 +138,8 @@ mod tests {
     use async_compression::tokio::write::{
         BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
     };
+    use std::task::Waker;
+
     use http::HeaderValue;
     use http_body_util::channel::{Channel, Sender};
     use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -204,6 +211,22 @@ mod tests {
             drop(sender);
             assert!(body.frame().await.is_none(), "{coding}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_waits_for_its_next_event_has_no_buffer() {
+        let (mut sender, body) = Channel::<Bytes, AnswerBodyError>::new(1);
+        let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
+        let reader = Reader::new(ContentCoding::Gzip, encoded, RESPONSE_MEMBER);
+        let mut body = Decoded { reader: Some(Box::new(reader)), buffer: BytesMut::new() };
+        let mut encoder = encoder("gzip", Vec::new());
+        encoder.write_all(b"event: ping\n\n").await.unwrap();
+        encoder.flush().await.unwrap();
+        sender.send_data(encoder.output(0)).await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "event: ping\n\n");
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut body).poll_frame(&mut context).is_pending());
+        assert_eq!(body.buffer.capacity(), 0);
     }
 
     #[tokio::test]
