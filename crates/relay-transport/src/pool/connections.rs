@@ -140,19 +140,29 @@ impl Connections {
     pub(super) fn expire(&mut self, now: Instant) -> (Vec<Removed>, Option<Instant>) {
         let limit = self.limits.idle;
         let mut removed = Vec::new();
-        while let Some(idle) = self.idle.pop_front_if(|idle| idle.since + limit <= now) {
-            removed.push(Removed::Http1 { _connection: idle.connection });
+        while let Some(front) = self.idle.front()
+            && front.since + self.idle_limit() <= now
+        {
+            let idle = self.idle.pop_front();
+            removed.extend(idle.map(|idle| Removed::Http1 { _connection: idle.connection }));
         }
         let is_expired = |shared: &mut Shared| shared.streams == 0 && shared.idle_since + limit <= now;
         let shared = self.shared.extract_if(.., is_expired);
         removed.extend(shared.map(|shared| Removed::Http2 { _connection: shared.connection }));
-        let shared = self.shared.iter().filter(|shared| shared.streams == 0).map(|shared| shared.idle_since);
-        let next = shared.chain(self.idle.front().map(|idle| idle.since)).min();
-        (removed, next.map(|since| self.expiry(since)))
+        let shared = self.shared.iter().filter(|shared| shared.streams == 0);
+        let shared = shared.map(|shared| shared.idle_since + limit);
+        let next = shared.chain(self.idle.front().map(|idle| idle.since + self.idle_limit())).min();
+        (removed, next.map(|next| next.min(self.soonest(now))))
     }
 
-    /// Returns the time at which a connection that is idle since `since` has to be removed.
-    pub(super) fn expiry(&self, since: Instant) -> Instant {
-        since + self.limits.idle
+    /// Returns the time for which the HTTP/1.1 connection that has been idle for the longest time may be idle.
+    fn idle_limit(&self) -> Duration {
+        let PoolLimits { idle, surplus, kept_per_host, .. } = self.limits;
+        if self.idle.len() > kept_per_host { surplus.min(idle) } else { idle }
+    }
+
+    /// Returns the earliest time at which a connection that becomes idle at `now` has to be removed.
+    pub(super) fn soonest(&self, now: Instant) -> Instant {
+        now + self.limits.surplus.min(self.limits.idle)
     }
 }

@@ -189,7 +189,7 @@ impl State {
     /// request would cost more than a task that wakes up for nothing. If no connection is open, the task ends.
     pub(super) fn expire(&mut self, now: Instant) -> (Vec<Removed>, Option<Instant>) {
         let (removed, next) = self.connections.expire(now);
-        let next = next.or_else(|| (self.open > 0).then(|| self.connections.expiry(now)));
+        let next = next.or_else(|| (self.open > 0).then(|| self.connections.soonest(now)));
         self.is_reaped = next.is_some();
         (removed, next)
     }

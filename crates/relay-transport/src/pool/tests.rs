@@ -130,6 +130,31 @@ async fn the_number_of_idle_connections_is_limited() {
 }
 
 #[tokio::test]
+async fn surplus_idle_connections_are_closed_sooner_than_the_last_one() {
+    const BURST: usize = 4;
+    let surplus = Duration::from_millis(100);
+    let limits = PoolLimits { kept_per_host: 1, surplus, ..PoolLimits::default() };
+    let (scene, queue) = (Scene::new(limits).await, QueueTime::default());
+    let sent: Vec<_> = (0..BURST).map(|_| scene.send(&queue)).collect();
+    let mut closed = tokio::task::JoinSet::new();
+    for _ in 0..BURST {
+        let mut stream = scene.accept().await;
+        stream.write_all(RESPONSE).await.unwrap();
+        closed.spawn(async move { is_closed(&mut stream).await });
+    }
+    let since = tokio::time::Instant::now();
+    for sent in sent {
+        http_body_util::BodyExt::collect(sent.await.unwrap().unwrap().into_body()).await.unwrap();
+    }
+    for _ in 1..BURST {
+        assert!(closed.join_next().await.unwrap().unwrap());
+    }
+    assert!(since.elapsed() >= surplus);
+    assert!(tokio::time::timeout(3 * surplus, closed.join_next()).await.is_err());
+    assert_eq!(scene.idle(), 1);
+}
+
+#[tokio::test]
 async fn a_burst_of_requests_reuses_the_connections_of_the_burst_before() {
     // Below the 128 connections that the listener keeps before they are accepted.
     const BURST: usize = 100;
