@@ -84,7 +84,9 @@ impl<T: Served> Connection<T> {
         let settings = self.served.serving().settings;
         let open = self.open.add(Arc::clone(&self.activity));
         // Polled when one of its own events has occurred, and not with each event of the connection.
-        let mut closing: FuturesUnordered<_> = iter::once(self.closing(settings.head_timeouts)).collect();
+        // The set has a second place as large as its future, so that a box is smaller.
+        let closing = Box::pin(self.closing(settings.head_timeouts));
+        let mut closing: FuturesUnordered<_> = iter::once(closing).collect();
         let opening = Opening { activity: &self.activity, settings, tls: self.tls.as_ref(), peer };
         let opened = tokio::select! {
             biased;
