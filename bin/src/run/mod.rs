@@ -11,11 +11,11 @@ mod arguments;
 mod child;
 mod claude;
 mod error;
+mod found;
 mod given;
 mod held_log;
 mod private_file;
 mod relay;
-mod running;
 mod signals;
 mod variables;
 
@@ -27,10 +27,10 @@ use relay_config::Config;
 pub(crate) use self::arguments::RunArguments;
 use self::claude::ClaudeCommand;
 pub(crate) use self::error::RunError;
+use self::found::{Found, RunningRelay};
 use self::given::Given;
 use self::private_file::PrivateFile;
 use self::relay::OwnRelay;
-use self::running::{Running, RunningRelay};
 use self::variables::{Facts, Variables};
 use crate::claude_settings::connection::Token;
 use crate::claude_settings::sources::{self, Source};
@@ -82,15 +82,15 @@ fn wants_own(arguments: &RunArguments, settings: &Settings) -> bool {
 
 /// Returns the relay that runs at the address of the configuration. If the command cannot use it, the reason is printed.
 async fn running(config: &Config, arguments: &RunArguments) -> Result<Option<RunningRelay>, RunError> {
-    match Running::find(config, ClaudeCommand::of(&arguments.command).is_some()).await {
-        Running::Usable(relay) => Ok(Some(relay)),
-        Running::Unusable { url, reason } => {
+    match Found::search(config, ClaudeCommand::of(&arguments.command).is_some()).await {
+        Found::Usable(relay) => Ok(Some(relay)),
+        Found::Unusable { url, reason } => {
             let text =
                 format_args!("the relay at {url} is not used, and one is started for this command: {reason}");
             Output::stderr().warning(text)?;
             Ok(None)
         }
-        Running::None => Ok(None),
+        Found::None => Ok(None),
     }
 }
 
@@ -114,7 +114,7 @@ async fn with_relay(
         url,
         host: host.trim_matches(['[', ']']),
         token,
-        authorities: relay.authorities(),
+        authorities: relay.authorities.as_deref(),
         model: arguments.model.as_deref(),
         sources: &sources,
         has_login: claude.is_some() && sources::has_login(),

@@ -1,6 +1,6 @@
 //! A relay that runs already, at the address of the configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use relay_config::{Config, TlsConfig};
@@ -17,9 +17,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// The name of this machine that a certificate may have in the place of its address.
 const LOCALHOST: &str = "localhost";
 
-/// The relay that runs at the address of the configuration.
+/// The result of a search for a relay at the address of the configuration.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Running {
+pub(super) enum Found {
     Usable(RunningRelay),
     /// A relay that the command cannot use, with the reason.
     Unusable {
@@ -35,12 +35,12 @@ pub(super) enum Running {
 pub(super) struct RunningRelay {
     pub(super) url: String,
     /// The file with the authority that Claude Code has to trust in addition.
-    pub(super) authorities: Option<PathBuf>,
+    pub(super) authorities: Option<String>,
 }
 
-impl Running {
-    /// Finds the relay at the address of the configuration.
-    pub(super) async fn find(config: &Config, is_claude: bool) -> Self {
+impl Found {
+    /// Searches at the address of the configuration.
+    pub(super) async fn search(config: &Config, is_claude: bool) -> Self {
         let Ok(url) = connection::url_of(config) else { return Self::None };
         match &config.server.tls {
             None if is_relay(&url, config, &RelayTrust::default()).await => Self::usable(url, None),
@@ -68,8 +68,10 @@ impl Running {
             return Self::usable(url, None);
         }
         let with_roots = first_trusted(&urls, Authorities::RootsIn(tls.cert.clone())).await;
-        match (with_roots, std::path::absolute(&tls.cert)) {
-            (Some(url), Ok(file)) if can_extend => Self::usable(url, Some(file)),
+        let file = std::path::absolute(&tls.cert).ok().and_then(|file| file.to_str().map(str::to_owned));
+        match (with_roots, file) {
+            (Some(url), Some(file)) if can_extend => Self::usable(url, Some(file)),
+            (Some(_), None) => Self::Unusable { url, reason: "the path of server.tls.cert is not UTF-8" },
             (Some(_), _) if is_claude => {
                 let reason = "NODE_EXTRA_CA_CERTS names a file without the authority of its certificate";
                 Self::Unusable { url, reason }
@@ -86,15 +88,8 @@ impl Running {
         }
     }
 
-    fn usable(url: String, authorities: Option<PathBuf>) -> Self {
+    fn usable(url: String, authorities: Option<String>) -> Self {
         Self::Usable(RunningRelay { url, authorities })
-    }
-}
-
-impl RunningRelay {
-    /// Returns the file of [`authorities`](Self::authorities) as the value of a variable.
-    pub(super) fn authorities(&self) -> Option<&str> {
-        self.authorities.as_deref().and_then(Path::to_str)
     }
 }
 
