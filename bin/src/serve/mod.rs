@@ -90,7 +90,7 @@ struct Parts {
 async fn run(
     settings: &Settings,
     start: Start,
-    Parts { source, inheritance, mut signals, level }: Parts,
+    #[cfg_attr(not(unix), allow(unused_mut))] Parts { source, inheritance, mut signals, level }: Parts,
     accounting: &Accounting,
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
