@@ -90,13 +90,13 @@ pub(crate) struct Readable {
     pub(crate) fault: Option<SettingsError>,
 }
 
-/// Reads the configuration by which a command finds a relay that runs.
+/// Reads the configuration by which a command finds a relay that runs. Without a file, no provider is looked for.
 ///
 /// # Errors
 /// [`SettingsError`] for a mistake on the command line.
 pub(crate) fn readable(settings: &Settings) -> Result<Readable, SettingsError> {
-    let fault = match Start::read(settings) {
-        Ok(start) => return Ok(Readable { config: start.loaded.config, fault: None }),
+    let fault = match load_without_discovery(settings) {
+        Ok(loaded) => return Ok(Readable { config: loaded.config, fault: None }),
         Err(error) if error.is_usage() => return Err(error),
         Err(error) => error,
     };
@@ -114,13 +114,24 @@ impl Readable {
         let chain = ErrorChain(fault).to_string();
         let first = chain.lines().next().unwrap_or_default();
         let more = chain.lines().skip(1).count();
-        let more = if more > 0 { format!(" (and {more} more problems)") } else { String::new() };
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         Output::stderr().warning(format_args!(
             "the configuration cannot be loaded, and a running relay keeps its earlier one: {}{more}; using {}",
             printable(first),
             printable(found)
         ))
     }
+}
+
+/// Loads the configuration. If it has no providers, they are those of the demonstration, so that none is looked for.
+fn load_without_discovery(settings: &Settings) -> Result<Loaded, SettingsError> {
+    let file = file(settings)?.filter(|_| !settings.demo);
+    let loader = loader(settings).with_default_providers(relay_config::demo().providers);
+    let loader = match file {
+        Some(file) => loader.with_file(file),
+        None => loader,
+    };
+    Ok(loader.load()?)
 }
 
 /// Reads one section of the file, the environment and the command line; of the latter two if that of the file is invalid.

@@ -86,6 +86,20 @@ fn a_running_relay_is_found_by_its_listener_although_the_rest_of_the_file_is_inv
 }
 
 #[test]
+fn no_provider_is_looked_for_to_find_a_running_relay() {
+    let ollama = TcpListener::bind("127.0.0.1:0").unwrap();
+    ollama.set_nonblocking(true).unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let user = User::new()
+        .with_variable("OLLAMA_HOST", ollama.local_addr().unwrap().to_string())
+        .with_variable("CC_RELAY_ADMIN__LISTEN", closed.clone());
+    for command in [&["status", "--listen", &closed][..], &["reload"], &["usage"]] {
+        user.run(command);
+        assert_eq!(ollama.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{command:?}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_configuration_do_not_matter_with_a_url() {
     let user = User::new();
     let (_relay, address) = user.serve(&["--demo"]);
