@@ -41,24 +41,23 @@ impl Turns {
         // Polls the handshake only after its own events, and not at the end of a turn.
         let mut steps: FuturesUnordered<_> = iter::once(step).collect();
         let mut turns = PollSemaphore::new(Arc::clone(&self.0));
-        let mut turn = None;
-        let ended = poll_fn(|cx| {
-            turn = None;
-            turn = ready!(turns.poll_acquire(cx));
-            if let Poll::Ready(Some(output)) = steps.poll_next_unpin(cx) {
-                return Poll::Ready(output);
+        loop {
+            let step = poll_fn(|cx| {
+                let turn = ready!(turns.poll_acquire(cx));
+                match steps.poll_next_unpin(cx) {
+                    Poll::Ready(Some(output)) => Poll::Ready((turn, Some(output))),
+                    _ if has_stepped.swap(false, Ordering::Relaxed) => Poll::Ready((turn, None)),
+                    _ => Poll::Pending,
+                }
+            });
+            let (turn, output) = step.await;
+            // The tasks that have been woken before run first.
+            yield_now().await;
+            drop(turn);
+            if let Some(output) = output {
+                return output;
             }
-            if has_stepped.swap(false, Ordering::Relaxed) {
-                cx.waker().wake_by_ref();
-            } else {
-                turn = None;
-            }
-            Poll::Pending
-        });
-        let output = ended.await;
-        yield_now().await;
-        drop(turn);
-        output
+        }
     }
 }
 
@@ -84,15 +83,15 @@ mod tests {
                 turns.run(handshake).await;
             });
         }
-        let other = tokio::spawn(async move {
-            let mut before = 0;
-            while before < 2 * HANDSHAKES {
-                yield_now().await;
-                let now = steps.load(Ordering::Relaxed);
-                assert!(now - before <= AT_ONCE, "{} steps without another task", now - before);
-                before = now;
-            }
-        });
+        let mut before = 0;
+        // A task that is always ready, and so runs once in each round of the runtime.
+        let other = tokio::spawn(poll_fn(move |cx| {
+            let now = steps.load(Ordering::Relaxed);
+            assert!(now - before <= 2 * AT_ONCE, "{} steps without another task", now - before);
+            before = now;
+            cx.waker().wake_by_ref();
+            if now == 2 * HANDSHAKES { Poll::Ready(()) } else { Poll::Pending }
+        }));
         other.await.unwrap();
     }
 
