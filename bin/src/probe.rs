@@ -40,7 +40,7 @@ impl Server {
         Self::at_trusted(url, key, &RelayTrust::default()).await
     }
 
-    /// Does the same with trust in further certificates.
+    /// Acts as [`at`](Self::at), with trust in further certificates.
     pub(crate) async fn at_trusted(url: &str, key: Option<Secret>, trust: &RelayTrust) -> Self {
         if url.starts_with("unix:") {
             return Self::Unknown;

@@ -94,7 +94,7 @@ pub(super) fn after_init(
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    match runtime.block_on(server_at(&sources, url, None)) {
+    match runtime.block_on(server_at(&sources, url)) {
         Server::None => {
             out.line(format_args!("no relay answers at {url} now; start it with `cc-relay serve`"))?;
         }

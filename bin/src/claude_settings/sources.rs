@@ -148,9 +148,8 @@ pub(crate) fn proxy<'a>(sources: &'a [Source], host: &str) -> Option<(&'static s
     Some((name, source, is_excepted))
 }
 
-/// Determines the server at a base URL, with the certificates that Claude Code trusts, and `own`, the one of the relay. A server
-/// behind a proxy is not called.
-pub(crate) async fn server_at(sources: &[Source], url: &str, own: Option<PathBuf>) -> Server {
+/// Determines the server at a base URL, with the certificates that Claude Code trusts. A server behind a proxy is not called.
+pub(crate) async fn server_at(sources: &[Source], url: &str) -> Server {
     let host =
         url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
     let is_proxied = proxy(sources, &host).is_some_and(|(.., is_excepted)| !is_excepted);
@@ -158,7 +157,7 @@ pub(crate) async fn server_at(sources: &[Source], url: &str, own: Option<PathBuf
         return Server::Unknown;
     }
     let further = in_force(sources, CERTIFICATES).map(|(_, file)| PathBuf::from(file));
-    let trust = RelayTrust { own, authorities: Authorities::System { further } };
+    let trust = RelayTrust { own: None, authorities: Authorities::System { further } };
     Server::at_trusted(url, None, &trust).await
 }
 

@@ -21,7 +21,7 @@ pub(super) fn status(arguments: &CcStatusArguments, out: &mut Output) -> Result<
     let url = in_force(&sources, BASE_URL).map(|(_, url)| url.to_owned());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let server = url.as_ref().map(|url| runtime.block_on(server_at(&sources, url, None)));
+    let server = url.as_ref().map(|url| runtime.block_on(server_at(&sources, url)));
     let report = Report { sources, url, server, recorded: recorded() };
     match arguments.json {
         true => out.line(format_args!("{:#}", report.as_json()))?,

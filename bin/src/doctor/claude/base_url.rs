@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use relay_config::{Config, shown_url};
+use relay_config::shown_url;
 
 use super::shell;
 use crate::claude_settings::connection::BASE_URL;
@@ -42,15 +42,11 @@ impl BaseUrls {
     }
 
     /// Probes each URL once. The first check is about the URL in force.
-    pub(super) async fn checks(self, sources: &[Source], config: Option<&Config>) -> Vec<Check> {
-        let certificate = config.and_then(|config| Some(config.server.tls.as_ref()?.cert.clone()));
+    pub(super) async fn checks(self, sources: &[Source]) -> Vec<Check> {
         let mut servers = BTreeMap::new();
         for place in &self.0 {
             if !servers.contains_key(&place.url) {
-                servers.insert(
-                    place.url.clone(),
-                    sources::server_at(sources, &place.url, certificate.clone()).await,
-                );
+                servers.insert(place.url.clone(), sources::server_at(sources, &place.url).await);
             }
         }
         let active = in_force(sources, BASE_URL);

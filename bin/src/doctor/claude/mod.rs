@@ -26,7 +26,7 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 pub(super) async fn check(config: Option<&Config>) -> Group {
     let sources = Source::all();
     let mut checks = files(&sources);
-    checks.extend(BaseUrls::read(&sources).checks(&sources, config).await);
+    checks.extend(BaseUrls::read(&sources).checks(&sources).await);
     checks.extend(cloud_modes(&sources));
     checks.extend(forced_logins(&sources));
     checks.extend(config.and_then(|config| credential(config, &sources)));

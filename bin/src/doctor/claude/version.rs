@@ -82,8 +82,8 @@ fn start() -> io::Result<Child> {
         let mut command = Command::new(program);
         command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
     };
-    let is_found = |started: &io::Result<Child>| !matches!(started, Err(error) if error.kind() == io::ErrorKind::NotFound);
-    let found = PROGRAMS.iter().map(spawn).find(is_found);
+    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let found = PROGRAMS.iter().map(spawn).find(|started| !started.as_ref().is_err_and(is_absent));
     found.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
 }
 
