@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::activity::Activity;
+
+/// The time in which an idle connection is not closed: its request may be on its way, as on one that was just accepted.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The state of each open connection, by a number. Its size is bounded by the limit of connections.
 #[derive(Debug, Default)]
@@ -25,11 +29,13 @@ impl OpenConnections {
         OpenConnection { connections: Arc::clone(self), number }
     }
 
-    /// Asks the connection that has been without a request for the longest time to close, if there is one.
+    /// Asks the connection that has been without a request for the longest time to close, if there is one that has been idle for
+    /// [`GRACE`].
     pub(super) fn close_longest_idle(&self) {
         let entries = self.lock();
         let idle =
             entries.activities.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
+        let idle = idle.filter(|(since, _)| since.elapsed() >= GRACE);
         if let Some((_, activity)) = idle.min_by_key(|(since, _)| *since) {
             activity.make_room();
         }
@@ -56,8 +62,6 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::{advance, timeout};
 
     use super::*;
@@ -89,6 +93,9 @@ mod tests {
             assert!(!makes_room(&activities[index]).await, "{index}");
         }
         activities[0].request_ends();
+        connections.close_longest_idle();
+        assert!(!makes_room(&activities[0]).await, "its next request may be on its way");
+        advance(GRACE).await;
         connections.close_longest_idle();
         assert!(makes_room(&activities[0]).await);
     }
