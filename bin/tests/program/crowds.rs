@@ -43,7 +43,7 @@ async fn clients_that_connect_at_the_same_time_are_all_served() {
     }
 }
 
-/// A client that sends a byte, makes a pause, and so on.
+/// A client that sends a byte, makes a pause, and so on. Its body over HTTP/2 has one byte, and no end.
 #[derive(Debug, Clone, Copy)]
 enum Slow {
     Head,
@@ -55,7 +55,6 @@ enum Slow {
 impl Slow {
     /// Sends until the relay closes the connection.
     async fn run(self, address: SocketAddr) {
-        let mut client = Client::connect(address).await;
         let (start, repeated) = match self {
             Self::Head => (b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx: ".to_vec(), b"y".to_vec()),
             Self::Body => {
@@ -66,27 +65,31 @@ impl Slow {
                 let start = [HTTP2_PREFACE, &http2_frame(SETTINGS, 0, 0, &[]), &frame[..9]].concat();
                 (start, vec![0])
             }
-            Self::Http2Body => return self.run_http2_body(address).await,
+            Self::Http2Body => return stall_over_http2(address).await,
         };
+        let mut client = Client::connect(address).await;
         let mut is_open = client.try_send(start).await.is_ok();
         while is_open {
             tokio::time::sleep(PAUSE).await;
             is_open = client.try_send(&repeated).await.is_ok();
         }
     }
+}
 
-    async fn run_http2_body(self, address: SocketAddr) {
-        let client = Http2Client::connect(address).await;
-        // An error means that the relay has given up.
-        let _ = client.post_part("/v1/messages", "{").await.await;
-    }
+/// Sends the first byte of a body, and waits for the relay to give up.
+async fn stall_over_http2(address: SocketAddr) {
+    let client = Http2Client::connect(address).await;
+    // An answer is the refusal of the body.
+    let _ = client.post_part("/v1/messages", "{").await.await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_send_byte_by_byte_delay_no_other_client() {
     let (relay, address) = User::new().serve(&["--demo"]);
+    // Before the first connection, which may not be closed by then.
+    let files = open_files(&relay);
     assert_eq!(Call::messages(STREAMED).send(address).await.status, 200);
-    let (files, memory) = (open_files(&relay), resident_kib(&relay));
+    let memory = resident_kib(&relay);
     let mut slow = JoinSet::new();
     let count = short_or_long(SLOW.0, SLOW.1);
     for kind in [Slow::Head, Slow::Body, Slow::Http2Head, Slow::Http2Body] {

@@ -101,8 +101,9 @@ async fn a_lack_of_open_files_ends_no_stream_and_uses_no_cpu_time() {
         assert_eq!(client.chunk().await, None);
     }
     drop(waiting);
-    let response = within_limit("answer", Call::messages(STREAMED).send(address)).await;
-    assert_eq!(response.status, 200, "the provider is not at fault: {}", relay.seen());
+    // An open circuit would last for longer than the limit of this step: the provider is not at fault.
+    let client = Client::connect(address).await;
+    within_limit("a stream after the connections that were left", patient_stream(client)).await;
     relay.signal("TERM");
     assert_eq!(relay.exit_code(), Some(0));
     assert_eq!(relay.seen().matches("cannot accept connections").count(), 1, "{}", relay.seen());
