@@ -117,10 +117,10 @@ fn the_settings_file_points_the_cli_at_the_relay_until_it_is_restored() {
     let (_process, address) = user.serve(&["--demo"]);
     write_settings(&user, &json!({"ANTHROPIC_BASE_URL": DEAD}));
     let config_cc = |arguments: &[&str]| {
-        let outcome = user.run(&[&["config", "cc"], arguments, &["--demo"]].concat());
+        let outcome = user.run(&[&["config", "cc"], arguments].concat());
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
     };
-    config_cc(&["init", "--url", &format!("http://{address}")]);
+    config_cc(&["init", "--demo", "--url", &format!("http://{address}")]);
     // The user changes the file between.
     let path = user.path(".claude/settings.json");
     let mut settings: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
