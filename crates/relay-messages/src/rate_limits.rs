@@ -128,18 +128,8 @@ impl RateLimits {
     pub fn read(headers: &HeaderMap) -> Self {
         let (mut limits, date) = (Self::default(), LazyCell::new(|| retry_after::date(headers)));
         for (name, value) in headers {
-            let Some((kind, what)) =
-                name.as_str().strip_prefix(PREFIX).and_then(|name| name.rsplit_once('-'))
-            else {
-                continue;
-            };
-            let limit = match kind {
-                "requests" => &mut limits.requests,
-                "tokens" => &mut limits.tokens,
-                "input-tokens" => &mut limits.input_tokens,
-                "output-tokens" => &mut limits.output_tokens,
-                _ => continue,
-            };
+            let Some(name) = name.as_str().strip_prefix(PREFIX) else { continue };
+            let Some((limit, what)) = limits.named(name) else { continue };
             let Ok(value) = value.to_str().map(str::trim) else { continue };
             match what {
                 "limit" => limit.limit = value.parse().ok(),
@@ -152,6 +142,17 @@ impl RateLimits {
             }
         }
         limits
+    }
+
+    /// Returns the limit that `name`, the end of the name of a header, is about, and the rest of that name.
+    fn named<'a>(&mut self, name: &'a str) -> Option<(&mut RateLimit, &'a str)> {
+        let kinds = [
+            (&mut self.requests, "requests-"),
+            (&mut self.tokens, "tokens-"),
+            (&mut self.input_tokens, "input-tokens-"),
+            (&mut self.output_tokens, "output-tokens-"),
+        ];
+        kinds.into_iter().find_map(|(limit, kind)| Some((limit, name.strip_prefix(kind)?)))
     }
 
     /// Writes the limits into `headers`, in the place of those of the same kind. `now` is the time of day that the resets
@@ -186,7 +187,20 @@ impl RateLimits {
 fn insert_written(headers: &mut HeaderMap, name: &HeaderName, text: &mut BytesMut, written: fmt::Result) {
     let value = HeaderValue::from_maybe_shared(text.split().freeze());
     if let (Ok(()), Ok(value)) = (written, value) {
-        headers.insert(name, value);
+        set(headers, name, value);
+    }
+}
+
+/// Sets the header `name`, in the place of all of its values.
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    // To compare the few names of a response costs less than to hash this long one. An insertion can make the map grow even if
+    // it replaces a value.
+    let mut places = headers.iter_mut().filter(|(known, _)| *known == name);
+    match (places.next(), places.next()) {
+        (Some((_, place)), None) => *place = value,
+        _ => {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -233,8 +247,8 @@ mod tests {
         let limits = RateLimits { requests, ..RateLimits::default() };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_348_800);
         let mut headers = HeaderMap::new();
-        for name in ["requests-remaining", "tokens-limit"] {
-            headers.insert(HeaderName::try_from(format!("{PREFIX}{name}")).unwrap(), HeaderValue::from(9));
+        for name in ["requests-remaining", "requests-limit", "requests-limit", "tokens-limit"] {
+            headers.append(HeaderName::try_from(format!("{PREFIX}{name}")).unwrap(), HeaderValue::from(9));
         }
         limits.write(&mut headers, now);
         assert_eq!(headers["anthropic-ratelimit-requests-reset"], "2026-11-22T12:00:12Z");
