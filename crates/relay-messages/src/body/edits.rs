@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::grammar::Span;
+use super::grammar::{Span, Value};
 use super::payload::PayloadWriter;
 use super::seals::Changes;
 use super::{MessagesBody, Node, Payload, Seals, steps};
@@ -45,7 +45,13 @@ pub struct Edits {
 impl Edits {
     /// Replaces the model name with `model` in every top-level `model` member.
     pub fn set_model(&mut self, body: &MessagesBody, model: &str) {
-        self.replace(body, "model", &Bytes::from(serde_json::Value::from(model).to_string()));
+        let value = Bytes::from(serde_json::Value::from(model).to_string());
+        if !self.removed.is_empty() {
+            return self.replace(body, "model", &value);
+        }
+        for Value { span, .. } in &body.fields.model {
+            self.replaced.insert(span.start, (span.end, value.clone()));
+        }
     }
 
     /// Replaces the value of every top-level member called `name` with `value`, a JSON text. Removed members

@@ -23,6 +23,7 @@ mod strings;
 mod type_names;
 mod unescape;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
@@ -159,13 +160,13 @@ impl MessagesBody {
         }
         let at = |value: &Value| &bytes[value.span.clone()];
         Ok(Self {
-            model: model.into(),
+            model: (&*model).into(),
             stream: fields.stream.as_ref().is_some_and(|value| at(value) == b"true"),
             max_tokens: fields
                 .max_tokens
                 .as_ref()
                 .and_then(|value| std::str::from_utf8(at(value)).ok()?.parse().ok()),
-            user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)),
+            user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)).map(Cow::into_owned),
             fields,
             seals,
             blocks: OnceLock::new(),
@@ -294,8 +295,14 @@ impl MessagesBody {
 }
 
 /// Returns the unescaped text of a JSON string, or `None` for other kinds and for halves of surrogate pairs.
-fn string(bytes: &Bytes, value: &Value) -> Option<String> {
-    serde_json::from_slice(&bytes[value.span.clone()]).ok()
+fn string<'a>(bytes: &'a Bytes, value: &Value) -> Option<Cow<'a, str>> {
+    let text = &bytes[value.span.clone()];
+    let inside = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    match inside.contains(&b'\\') {
+        true => serde_json::from_slice(text).ok().map(Cow::Owned),
+        // The grammar has been checked: without an escape, it is the text itself.
+        false => std::str::from_utf8(inside).ok().map(Cow::Borrowed),
+    }
 }
 
 #[cfg(test)]
