@@ -1,12 +1,14 @@
 //! Finds values that are not text: base64 of images, documents, signatures and encrypted content.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// The keys of members that may hold such a value. They cannot occur inside a JSON string, where each
 /// quotation mark has a backslash before it.
-const KEYS: [&[u8]; 3] = [b"\"data\"", b"\"signature\"", b"\"encrypted_content\""];
+static KEYS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| [&b"\"data\""[..], b"\"signature\"", b"\"encrypted_content\""].map(Finder::new));
 
 /// The number of bytes that are checked at the start of a value. Shorter values always count as text.
 const LOOKED_AT: usize = 64;
@@ -15,7 +17,7 @@ const LOOKED_AT: usize = 64;
 pub(super) fn values(json: &[u8]) -> Vec<Range<usize>> {
     let mut values: Vec<_> = KEYS
         .iter()
-        .flat_map(|key| memmem::find_iter(json, key).filter_map(|at| value(json, at + key.len())))
+        .flat_map(|key| key.find_iter(json).filter_map(|at| value(json, at + key.needle().len())))
         .collect();
     values.sort_unstable_by_key(|value| value.start);
     // Two values can only overlap in malformed JSON.
