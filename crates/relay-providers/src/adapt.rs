@@ -29,6 +29,10 @@ pub fn adapter_for(provider: &ProviderConfig) -> Adapter {
 
 /// Changes `attempt` to the form that the upstream of `adapter` accepts. The model must have been mapped before.
 pub(crate) fn adapt(adapter: &Adapter, attempt: &mut Attempt) {
+    // Most upstreams have no rules, and nothing has to be copied for them.
+    if !adapter.has_rules() {
+        return;
+    }
     let request = attempt.request().clone();
     let betas: Vec<String> = attempt.betas().into_iter().map(str::to_owned).collect();
     let model = attempt.model().to_owned();

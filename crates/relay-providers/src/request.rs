@@ -46,7 +46,7 @@ pub struct RelayRequest(Arc<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
-    id: Option<Box<str>>,
+    id: Option<Arc<str>>,
     endpoint: Endpoint,
     query: Option<Box<str>>,
     headers: HeaderMap,
@@ -81,7 +81,7 @@ impl RelayRequest {
 
     /// Sets the id of the request. An error without an id from an upstream has this one.
     #[must_use]
-    pub fn with_id(mut self, id: &str) -> Self {
+    pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
         Arc::make_mut(&mut self.0).id = Some(id.into());
         self
     }

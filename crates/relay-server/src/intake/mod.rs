@@ -121,7 +121,7 @@ async fn read(
     let headers: HeaderMap = parts.headers;
     let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body).with_deadline(deadline);
     let request = match &record {
-        Some(record) => with_trace(request.with_id(record.id().as_str()), record),
+        Some(record) => with_trace(request.with_id(record.id().shared()), record),
         None => request,
     };
     if let Some(record) = &record {
