@@ -36,11 +36,12 @@ impl HeadLimit {
     ) -> Result<T, AttemptError> {
         let Some(after) = self.after else { return head.await };
         loop {
-            let left = self.left(after);
-            if let Ok(result) = tokio::time::timeout(left, head.as_mut()).await {
+            let now = Instant::now();
+            let Some(end) = now.checked_add(self.left(after, now)) else { return head.await };
+            if let Ok(result) = tokio::time::timeout_at(end, head.as_mut()).await {
                 return result;
             }
-            if self.left(after).is_zero() {
+            if self.left(after, Instant::now()).is_zero() {
                 return Err(if self.queue.is_waiting() {
                     AttemptError::Saturated(QueueTimeout.into())
                 } else {
@@ -50,9 +51,10 @@ impl HeadLimit {
         }
     }
 
-    fn left(&self, after: Duration) -> Duration {
-        let left = after.saturating_add(self.queue.total()).saturating_sub(self.since.elapsed());
-        self.deadline.map_or(left, |deadline| left.min(deadline.remaining()))
+    /// Returns the time that is left of the limit at `now`.
+    fn left(&self, after: Duration, now: Instant) -> Duration {
+        let left = after.saturating_add(self.queue.total()).saturating_sub(now - self.since);
+        self.deadline.map_or(left, |deadline| left.min(deadline.remaining_at(now.into_std())))
     }
 }
 
