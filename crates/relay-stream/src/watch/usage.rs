@@ -204,7 +204,9 @@ pub(super) fn inside(value: &[u8]) -> Option<&[u8]> {
 
 /// Parses a count. Returns `None` for `null` and every other value that is not a whole number.
 fn count(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let add = |count: u64, byte| count.checked_mul(10)?.checked_add(digit(byte)?);
+    (!value.is_empty()).then(|| value.iter().try_fold(0, add))?
 }
 
 #[cfg(test)]
@@ -288,6 +290,7 @@ mod tests {
             r#"{"server_tool_use":{"web_search_requests":null},"cache_creation":[1],"output_tokens_details":7}"#,
             r#"{"service_tier":null,"speed":1,"inference_geo":{"a":"us"}}"#,
             r#"{"output_tokens":1.5,"input_tokens":-1,"cache_read_input_tokens":"3"}"#,
+            r#"{"output_tokens":18446744073709551616,"input_tokens":1e3}"#,
         ] {
             assert_eq!(read(&[text]), Usage::default(), "{text}");
         }
