@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use relay_messages::media_type;
@@ -116,18 +116,24 @@ fn frame<R: Body<Data = Bytes>>(mut response: Response<R>, is_head: bool) -> Res
 
 /// Sets `content-length` to the exact length of the body, or removes it.
 fn set_length(response: &mut Response<impl Body>) {
-    let length = response.body().size_hint().exact().map(HeaderValue::from);
+    let length = response.body().size_hint().exact();
     let headers = response.headers_mut();
     match length {
         // The usual one. A replacement could make the map grow.
-        Some(length) if headers.get_all(CONTENT_LENGTH).iter().eq([&length]) => {}
+        Some(length) if announces(headers, length) => {}
         Some(length) => {
-            headers.insert(CONTENT_LENGTH, length);
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         None => {
             headers.remove(CONTENT_LENGTH);
         }
     }
+}
+
+/// Returns `true` if `headers` have exactly one length, and it is `length` as the relay would write it.
+fn announces(headers: &HeaderMap, length: u64) -> bool {
+    let mut digits = itoa::Buffer::new();
+    headers.get_all(CONTENT_LENGTH).iter().eq([digits.format(length)])
 }
 
 /// Keeps a `content-length` that describes the response to GET. An own response announces the length of its body.
@@ -142,5 +148,35 @@ fn keep_announced_length(response: &mut Response<impl Body>) {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         (None, false) => set_length(response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(announced: &[&'static str], expected: bool) {
+        let mut headers = HeaderMap::new();
+        for value in announced {
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+        }
+        assert_eq!(announces(&headers, 120), expected, "{announced:?}");
+    }
+
+    #[test]
+    fn only_one_length_in_plain_digits_is_kept() {
+        check(&["120"], true);
+        for other in
+            [&[][..], &["120", "120"], &["0120"], &["+120"], &["120 "], &["12"], &["1200"], &["0"], &[""]]
+        {
+            check(other, false);
+        }
+        let longest = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(u64::MAX))]);
+        assert!(announces(&longest, u64::MAX) && !announces(&longest, 5));
+        let none = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("0"))]);
+        assert!(announces(&none, 0));
+        let empty = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(""))]);
+        assert!(!announces(&empty, 0));
     }
 }

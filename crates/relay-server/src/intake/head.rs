@@ -16,7 +16,8 @@ const BETA_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`Error::TooManyBetas`] or [`Error::BetasTooLong`] if `anthropic-beta` exceeds a limit.
 pub(crate) fn check_lists(headers: &HeaderMap) -> Result<(), Error> {
-    let lines = || headers.get_all(ANTHROPIC_BETA).iter().map(HeaderValue::as_bytes);
+    let all = headers.get_all(ANTHROPIC_BETA);
+    let lines = || all.iter().map(HeaderValue::as_bytes);
     if lines().map(<[u8]>::len).sum::<usize>() > BETA_BYTES {
         return Err(Error::BetasTooLong { limit: BETA_BYTES });
     }
