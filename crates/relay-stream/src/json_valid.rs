@@ -1,5 +1,7 @@
 //! A validator for JSON text, without recursion, allocation or a tree.
 
+use std::ops::Range;
+
 /// The deepest nesting of arrays and objects that is accepted. Events of the Messages API nest a few levels.
 const MAX_DEPTH: usize = 512;
 
@@ -19,11 +21,11 @@ pub(crate) fn is_utf8(text: &[u8]) -> bool {
     text.is_ascii() || std::str::from_utf8(text).is_ok()
 }
 
-/// Reads one object of JSON in UTF-8, between white space. Calls `member` with the key, as written, and the value of each member,
-/// until it returns `None`. Returns `None` if the text is no such object, or `member` has returned `None`.
+/// Reads one object of JSON in UTF-8, between white space. Calls `member` with the key, as written, and the span of the value of each
+/// member, until it returns `None`. Returns `None` if the text is no such object, or `member` has returned `None`.
 pub(crate) fn read_object<'a>(
     json: &'a [u8],
-    member: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>,
+    member: impl FnMut(&'a [u8], Range<usize>) -> Option<()>,
 ) -> Option<()> {
     if !is_utf8(json) {
         return None;
@@ -157,9 +159,9 @@ impl<'a> Validator<'a> {
         }
     }
 
-    /// Reads a whole text: an object. Calls `member` with the key, as written, and the value of each member, until it returns
-    /// `None`.
-    fn object(&mut self, mut member: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>) -> Option<()> {
+    /// Reads a whole text: an object. Calls `member` with the key, as written, and the span of the value of each member, until it
+    /// returns `None`.
+    fn object(&mut self, mut member: impl FnMut(&'a [u8], Range<usize>) -> Option<()>) -> Option<()> {
         self.skip_whitespace();
         if self.take()? != b'{' {
             return None;
@@ -171,7 +173,7 @@ impl<'a> Validator<'a> {
             self.skip_whitespace();
             let value = self.at;
             self.whole_value()?;
-            member(key, &self.json[value..self.at])?;
+            member(key, value..self.at)?;
             self.skip_whitespace();
             has_member = match self.take()? {
                 b',' => true,

@@ -50,6 +50,7 @@ mod json_valid;
 mod lexer;
 mod message_start;
 mod on_break;
+mod rename;
 pub mod sse;
 mod stream_error;
 pub mod thinking;
@@ -57,6 +58,7 @@ pub mod watch;
 
 pub use message_start::MessageStartEditor;
 pub use on_break::OnBreak;
+pub use rename::rename_model;
 pub use stream_error::StreamError;
 
 /// Runs the example of the README as a documentation test.

@@ -204,7 +204,8 @@ fn span_in_block(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-fn splice(bytes: &[u8], span: Range<usize>, with: &str) -> Bytes {
+/// Returns `bytes` with the text `with` in the place of `span`.
+pub(crate) fn splice(bytes: &[u8], span: Range<usize>, with: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(bytes.len() + with.len());
     out.extend_from_slice(&bytes[..span.start]);
     out.extend_from_slice(with.as_bytes());

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_messages::{Edits, MessagesBody, Payload, media_type};
 use relay_stream::body::MessageStartBody;
+use relay_stream::rename_model;
 use relay_transport::Resumed;
 
 use crate::answer::AnswerBody;
@@ -62,6 +63,10 @@ async fn restore_in_json<B: Body<Data = Bytes>>(body: B, model: &str) -> Restore
 
 /// Replaces the name of the model in a JSON answer. Another JSON passes as it is.
 fn rename(text: Bytes, model: &str) -> Payload {
+    // Nearly every answer has the usual form, for which this is less than half of the work.
+    if let Some(renamed) = rename_model(&text, model) {
+        return renamed.into();
+    }
     let Ok(message) = MessagesBody::parse(text.clone()) else { return text.into() };
     let mut edits = Edits::default();
     edits.set_model(&message, model);

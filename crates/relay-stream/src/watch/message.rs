@@ -28,6 +28,7 @@ impl StreamReport {
     pub fn of_message(json: &[u8]) -> Option<Self> {
         let (mut shape, mut report) = (Shape::default(), Self::default());
         read_object(json, |key, value| {
+            let value = &json[value];
             if Self::reads(key) && value.len() <= MEMBER_LIMIT {
                 report.add_member(key, value);
             }
