@@ -21,7 +21,7 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use self::line::{JsonLine, TerminalLine, TextFields, TextLine};
+use self::line::{JsonLine, SpanFields, TerminalLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
 use self::queue::LogQueue;
 pub(crate) use self::queue::{Log, LogSecrets};
@@ -92,7 +92,9 @@ fn start(
     let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;
     let layer = match config.format {
-        LogFormat::Json => layer.json().event_format(JsonLine::new()).boxed(),
+        LogFormat::Json => {
+            layer.with_ansi(false).fmt_fields(SpanFields).event_format(JsonLine::new()).boxed()
+        }
         _ if is_pretty => {
             let format = TerminalLine::new(colours_are_welcome(), has_target);
             layer.fmt_fields(TextFields).event_format(format).boxed()

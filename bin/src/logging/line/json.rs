@@ -3,8 +3,10 @@
 use std::fmt::{self, Debug, Write};
 
 use tracing::field::{Field, Visit};
+use tracing::span::Record;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{Format, FormatEvent, Json, JsonFields, Writer};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
@@ -23,13 +25,13 @@ impl JsonLine {
     }
 }
 
-impl<S> FormatEvent<S, JsonFields> for JsonLine
+impl<S> FormatEvent<S, SpanFields> for JsonLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, JsonFields>,
+        context: &FmtContext<'_, S, SpanFields>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -40,7 +42,7 @@ where
     }
 }
 
-fn push_event<S>(line: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+fn push_event<S>(line: &mut String, context: &FmtContext<'_, S, SpanFields>, event: &Event<'_>) -> fmt::Result
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -59,7 +61,7 @@ where
 }
 
 /// Appends `span`, the span of the event, and `spans`, those around the current point of the program.
-fn push_spans<S>(line: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+fn push_spans<S>(line: &mut String, context: &FmtContext<'_, S, SpanFields>, event: &Event<'_>) -> fmt::Result
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -84,7 +86,7 @@ where
     S: for<'a> LookupSpan<'a>,
 {
     let extensions = span.extensions();
-    let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("", |fields| fields.as_str());
+    let fields = extensions.get::<FormattedFields<SpanFields>>().map_or("", |fields| fields.as_str());
     line.push_str(fields.strip_suffix('}').unwrap_or("{"));
     line.push_str(if line.ends_with('{') { "\"name\":\"" } else { ",\"name\":\"" });
     InJson(line).write_str(span.metadata().name())?;
@@ -107,6 +109,94 @@ fn push_text(line: &mut String, name: &str, value: &str) -> fmt::Result {
     Ok(())
 }
 
+/// The JSON format of the fields of a span, which are formatted once: an object, whose members are in the order of their names.
+pub(in crate::logging) struct SpanFields;
+
+impl<'a> FormatFields<'a> for SpanFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'_>, fields: R) -> fmt::Result {
+        write_at_once(&mut writer, |line| push_object(line, fields))
+    }
+
+    /// Few spans get fields later: the library parses the known ones, and adds to them.
+    fn add_fields(&self, current: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        let mut known = FormattedFields::<JsonFields>::new(std::mem::take(&mut current.fields));
+        let added = JsonFields::new().add_fields(&mut known, fields);
+        current.fields = known.fields;
+        added
+    }
+}
+
+/// Appends `fields` as an object. Of fields with the same name, the last one counts.
+fn push_object(line: &mut String, fields: impl RecordFields) -> fmt::Result {
+    let start = line.len();
+    let mut visitor = Members { fields: Fields { line, result: Ok(()) }, starts: Vec::new() };
+    fields.record(&mut visitor);
+    let Members { fields: Fields { line, result }, starts } = visitor;
+    result?;
+    let text = line.split_off(start);
+    let ends = starts.iter().skip(1).map(|(_, start)| *start).chain([start + text.len()]);
+    let mut members: Vec<_> = starts.iter().zip(ends).map(|((name, from), to)| (*name, *from, to)).collect();
+    members.sort_by_key(|(name, ..)| *name);
+    line.push('{');
+    for (index, (name, from, to)) in members.iter().enumerate() {
+        if members.get(index + 1).is_none_or(|(next, ..)| next != name) {
+            // Each member begins with a comma.
+            let comma = usize::from(line.len() == start + 1);
+            line.push_str(&text[from - start + comma..to - start]);
+        }
+    }
+    line.push('}');
+    Ok(())
+}
+
+/// A visitor that appends the fields of a span, and notes where each of them starts.
+struct Members<'a> {
+    fields: Fields<'a>,
+    starts: Vec<(&'static str, usize)>,
+}
+
+impl<'a> Members<'a> {
+    /// Notes that the member `name` starts. Returns the visitor that appends it.
+    fn member(&mut self, name: &'static str) -> &mut Fields<'a> {
+        self.starts.push((name, self.fields.line.len()));
+        &mut self.fields
+    }
+}
+
+impl Visit for Members<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field.name()).record_f64(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field.name()).record_i64(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field.name()).record_u64(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field.name()).record_bool(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.member(field.name()).record_str(field, value);
+    }
+
+    fn record_bytes(&mut self, field: &Field, value: &[u8]) {
+        self.member(field.name()).push_bare(field, serde_json::Value::from(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // tracing-log keeps the metadata of a record of the `log` crate in such fields.
+        if !field.name().starts_with("log.") {
+            let name = field.name().strip_prefix("r#").unwrap_or(field.name());
+            self.member(name).push_debug(name, value);
+        }
+    }
+}
+
 /// A visitor that appends fields to an object, until one of them cannot be formatted.
 struct Fields<'a> {
     line: &'a mut String,
@@ -125,6 +215,17 @@ impl Fields<'_> {
         self.push(|line| {
             push_key(line, field.name())?;
             write!(line, "{value}")
+        });
+    }
+
+    /// Appends the text of a value.
+    fn push_debug(&mut self, name: &str, value: &dyn Debug) {
+        self.push(|line| {
+            push_key(line, name)?;
+            line.push('"');
+            write!(InJson(line), "{value:?}")?;
+            line.push('"');
+            Ok(())
         });
     }
 }
@@ -156,12 +257,6 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.push(|line| {
-            push_key(line, field.name())?;
-            line.push('"');
-            write!(InJson(line), "{value:?}")?;
-            line.push('"');
-            Ok(())
-        });
+        self.push_debug(field.name(), value);
     }
 }

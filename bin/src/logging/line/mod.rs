@@ -22,7 +22,7 @@ use std::fmt;
 use tracing::Event;
 use tracing_subscriber::fmt::format::Writer;
 
-pub(super) use self::json::JsonLine;
+pub(super) use self::json::{JsonLine, SpanFields};
 pub(super) use self::terminal::TerminalLine;
 pub(super) use self::text::{TextFields, TextLine};
 

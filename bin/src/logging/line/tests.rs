@@ -67,7 +67,7 @@ fn check(log: &dyn Fn()) {
         let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 0..27));
         assert_eq!(ours, theirs);
     }
-    let ours = |written| layer(written).json().event_format(JsonLine::new()).boxed();
+    let ours = |written| layer(written).fmt_fields(SpanFields).event_format(JsonLine::new()).boxed();
     let theirs = |written| layer(written).json().flatten_event(true).boxed();
     let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 14..41));
     assert_eq!(ours, theirs);
