@@ -19,7 +19,7 @@ use crate::outcome::Outcome;
 pub(crate) fn answer<F>(
     response: Response<AnswerBody>,
     bytes: Bytes,
-    report: StreamReport,
+    report: Box<StreamReport>,
     stats: AnswerStats,
     on_thinking: impl FnOnce() -> F,
 ) -> Answer
@@ -39,14 +39,14 @@ where
 struct MessageBody {
     bytes: Bytes,
     /// `None` after the end.
-    report: Option<StreamReport>,
+    report: Option<Box<StreamReport>>,
     stats: AnswerStats,
 }
 
 impl MessageBody {
     fn end(&mut self, end: StreamEnd) {
         if let Some(report) = self.report.take() {
-            self.stats.set_end(report, end);
+            self.stats.set_end(*report, end);
         }
     }
 }
@@ -91,7 +91,7 @@ mod tests {
     /// Makes the answer of `message`. Returns it and the thinking in it.
     fn answered(message: &'static str) -> (Answer, Vec<Thinking>) {
         let bytes = Bytes::from_static(message.as_bytes());
-        let report = StreamReport::of_message(&bytes).unwrap();
+        let report = Box::new(StreamReport::of_message(&bytes).unwrap());
         let (sender, receiver) = mpsc::channel();
         let response = Response::new(AnswerBody::from(bytes.clone()));
         let on_thinking = || move |thinking| sender.send(thinking).unwrap();

@@ -10,6 +10,7 @@
 
 mod check;
 
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -155,10 +156,11 @@ impl<P: Provider> Shared<P> {
         let scope = scope(attempt);
         let (mut changed, mut whole) = (None, None);
         if self.refusals.may_strip(scope, &request, now()) {
-            whole = self.refusals.strip_known(scope, &mut request, now());
-            changed = Some(request.clone());
+            // Boxed, since few requests are changed, and every future of an attempt has room for them.
+            whole = self.refusals.strip_known(scope, &mut request, now()).map(Box::new);
+            changed = Some(Box::new(request.clone()));
         }
-        let (answer, refusal) = self.call_once(attempt, request, changed.as_ref(), &limit).await?;
+        let (answer, refusal) = self.call_once(attempt, &mut request, changed.as_deref(), &limit).await?;
         let Some(refusal) = refusal else { return Ok(answer) };
         // Few requests are refused: the memory of the further calls is not part of every attempt.
         Box::pin(self.call_again(attempt, answer, &refusal, changed, whole, &limit)).await
@@ -178,8 +180,8 @@ impl<P: Provider> Shared<P> {
         attempt: &Attempt,
         answer: Answer,
         refusal: &UpstreamError,
-        changed: Option<Request<Payload>>,
-        whole: Option<WholeRequest>,
+        changed: Option<Box<Request<Payload>>>,
+        whole: Option<Box<WholeRequest>>,
         limit: &HeadLimit,
     ) -> Result<Answer, AttemptError> {
         let scope = scope(attempt);
@@ -191,7 +193,7 @@ impl<P: Provider> Shared<P> {
             }
         }
         let request = match changed {
-            Some(request) => request,
+            Some(request) => *request,
             None => self.prepare(attempt)?,
         };
         let Some(retry) = self.refusals.retry_without(&request, &refusal.texts()) else {
@@ -216,7 +218,7 @@ impl<P: Provider> Shared<P> {
         request: &Request<Payload>,
         limit: &HeadLimit,
     ) -> Result<Answer, AttemptError> {
-        Ok(self.call_once(attempt, request.clone(), Some(request), limit).await?.0)
+        Ok(self.call_once(attempt, &mut request.clone(), Some(request), limit).await?.0)
     }
 
     /// Forgets the refusals by which `whole` was changed if `answer` shows that the upstream accepts it, and logs it.
@@ -248,10 +250,13 @@ impl<P: Provider> Shared<P> {
 
     /// Calls the upstream once. `changed` is `request` if that is not the prepared one. Returns its answer, and its error if the
     /// request itself is at fault.
+    ///
+    /// Takes `request` out of its place, as all functions down to [`send`](Self::send) do: a future has room for each of its
+    /// arguments until its end.
     async fn call_once(
         &self,
         attempt: &Attempt,
-        request: Request<Payload>,
+        request: &mut Request<Payload>,
         changed: Option<&Request<Payload>>,
         limit: &HeadLimit,
     ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
@@ -282,7 +287,7 @@ impl<P: Provider> Shared<P> {
     async fn exchange(
         &self,
         attempt: &Attempt,
-        request: Request<Payload>,
+        request: &mut Request<Payload>,
         changed: Option<&Request<Payload>>,
         queue: &QueueTime,
     ) -> Result<Reply, AttemptError> {
@@ -307,23 +312,26 @@ impl<P: Provider> Shared<P> {
         if !judgement.renew_credential || !self.provider.renew_credential(&failed.error).await {
             return Ok(Reply::Judged(Box::new(failed), judgement));
         }
-        let request = match changed {
+        let mut request = match changed {
             Some(request) => request.clone(),
             None => self.prepare(attempt)?,
         };
-        Ok(Reply::Unread(self.send(attempt, request, queue).await?))
+        Ok(Reply::Unread(self.send(attempt, &mut request, queue).await?))
     }
 
+    /// Sends `request` with a credential, and leaves an empty one in its place.
     async fn send(
         &self,
         attempt: &Attempt,
-        request: Request<Payload>,
+        request: &mut Request<Payload>,
         queue: &QueueTime,
     ) -> Result<Response<AnswerBody>, AttemptError> {
-        let request = self.provider.authorize(request, SystemTime::now()).await?;
-        attempt.note_address(request.uri());
-        let response = self.transport.send_measured(request.map(RequestBody::Payload), queue).await?;
-        let (mut head, body) = response.into_parts();
+        let response = {
+            let request = self.provider.authorize(mem::take(request), SystemTime::now()).await?;
+            attempt.note_address(request.uri());
+            self.transport.send_measured(request.map(RequestBody::Payload), queue)
+        };
+        let (mut head, body) = response.await?.into_parts();
         let body = answer_body(&mut head.headers, body, self.transport.idle_timeout());
         headers::retain_for_client(&mut head.headers);
         Ok(Response::from_parts(head, body))
@@ -361,7 +369,7 @@ impl<P: Provider> Shared<P> {
             && converted.body().as_whole() == Some(&bytes)
         {
             let (stats, on_thinking) = (attempt.take_stats(), || self.refusals.on_thinking(now));
-            let answer = message_body::answer(converted, bytes, *report, stats, on_thinking);
+            let answer = message_body::answer(converted, bytes, report, stats, on_thinking);
             return Ok(Begun::Answer(Answer { limits, ..answer }));
         }
         let converted = match is_unstreamed {
@@ -527,7 +535,7 @@ mod tests {
         let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
         let (upstream, attempt) = (upstream(base_url, &Arc::default()), Attempt::new(request));
         let size = std::mem::size_of_val(&upstream.0.attempt(&attempt));
-        assert!(size <= 8 * 1024, "{size} bytes");
+        assert!(size <= 4 * 1024, "{size} bytes");
     }
 
     #[tokio::test]

@@ -134,12 +134,12 @@ impl Transport {
     ///
     /// # Errors
     /// The errors of [`send`](Self::send).
-    pub async fn send_measured(
+    pub fn send_measured(
         &self,
         request: Request<RequestBody>,
         queue: &QueueTime,
-    ) -> Result<Response<ReceivedBody>, SendError> {
-        self.pool.send(request, queue).await
+    ) -> impl Future<Output = Result<Response<ReceivedBody>, SendError>> {
+        self.pool.send(request, queue)
     }
 }
 

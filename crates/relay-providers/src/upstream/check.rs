@@ -125,7 +125,8 @@ impl<P: Provider> Shared<P> {
             FreeRequest::None => return Ok(None),
         };
         let start = Instant::now();
-        let reply = self.exchange(&message, request.clone(), Some(&request), &QueueTime::default()).await?;
+        let reply =
+            self.exchange(&message, &mut request.clone(), Some(&request), &QueueTime::default()).await?;
         let failed = match reply {
             Reply::Judged(failed, _) => *failed,
             Reply::Unread(response) => {

@@ -136,12 +136,13 @@ impl Http2 {
         self.executor.finish();
     }
 
-    pub(super) async fn send(&self, request: Request<Outgoing>) -> Sent {
-        let sent = self.sender.clone().try_send_request(request).await;
-        if sent.is_ok() {
-            self.has_answered.store(true, Ordering::Relaxed);
-        }
-        sent
+    pub(super) fn send(&self, request: Request<Outgoing>) -> impl Future<Output = Sent> + use<> {
+        self.sender.clone().try_send_request(request)
+    }
+
+    /// Notes that a response head has arrived.
+    pub(super) fn note_answer(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
+use super::connection::Sent;
 use super::counted_io::BytesReceived;
 use super::lease::{Http1Lease, Http2Lease, Lease};
 use super::limits::IDLE_CLOSE_WINDOW;
@@ -34,46 +35,57 @@ pub(super) fn may_be_unprocessed(lease: &Lease) -> bool {
     }
 }
 
-/// Sends `request` to a host at `origin`. Dropping the future cancels the exchange.
-pub(super) async fn exchange(
-    lease: Lease,
-    origin: &Origin,
-    request: Request<Outgoing>,
-) -> Result<Response<ReceivedBody>, Box<Failed>> {
-    match lease {
-        Lease::Http1(lease) => over_http1(lease, origin, request).await,
-        Lease::Http2(lease) => over_http2(lease, request).await,
-    }
-}
-
-async fn over_http1(
-    mut lease: Http1Lease,
+/// Sends `request` to a host at `origin`. Dropping the future of its response cancels the exchange, which [`end_http1`] completes.
+pub(super) fn begin_http1(
+    lease: &mut Http1Lease,
     origin: &Origin,
     mut request: Request<Outgoing>,
-) -> Result<Response<ReceivedBody>, Box<Failed>> {
+) -> (Watch, impl Future<Output = Sent> + use<>) {
     origin.write_target(&mut request);
     let watch = Watch::begin(lease.connection.received().clone(), lease.is_reused());
-    let response = lease.connection.send(request).await.map_err(|error| watch.failed(error, Some(origin)))?;
+    (watch, lease.connection.send(request))
+}
+
+/// Completes an exchange that [`begin_http1`] has begun.
+pub(super) fn end_http1(
+    lease: Http1Lease,
+    origin: &Origin,
+    watch: Watch,
+    sent: Sent,
+) -> Result<Response<ReceivedBody>, Box<Failed>> {
+    let response = sent.map_err(|error| watch.failed(error, Some(origin)))?;
     Ok(response.map(|body| ReceivedBody::new(body, InUse::Http1(lease))))
 }
 
-async fn over_http2(
-    lease: Arc<Http2Lease>,
+/// Sends `request` as a stream. Dropping the future of its response cancels the exchange, which [`end_http2`] completes.
+pub(super) fn begin_http2(
+    lease: &Arc<Http2Lease>,
     request: Request<Outgoing>,
-) -> Result<Response<ReceivedBody>, Box<Failed>> {
+) -> (Watch, impl Future<Output = Sent> + use<>) {
     let connection = lease.connection();
     let watch = Watch::begin(connection.received().clone(), connection.has_answered());
-    let request = request.map(|body| body.with_hold(Arc::clone(&lease) as _));
-    let response = connection.send(request).await.map_err(|error| {
+    let request = request.map(|body| body.with_hold(Arc::clone(lease) as _));
+    (watch, connection.send(request))
+}
+
+/// Completes an exchange that [`begin_http2`] has begun.
+pub(super) fn end_http2(
+    lease: Arc<Http2Lease>,
+    watch: Watch,
+    sent: Sent,
+) -> Result<Response<ReceivedBody>, Box<Failed>> {
+    let connection = lease.connection();
+    let response = sent.map_err(|error| {
         let mut failed = watch.failed(error, None);
         failed.requires_http1 = connection.requires_http1() || requires_http1(&failed.error);
         failed
     })?;
+    connection.note_answer();
     Ok(response.map(|body| ReceivedBody::new(body, InUse::Http2 { _lease: lease })))
 }
 
 /// Watches a connection for response bytes.
-struct Watch {
+pub(super) struct Watch {
     received: BytesReceived,
     before: u64,
     since: Instant,

@@ -43,8 +43,9 @@ use self::attempt::Connects as _;
 #[cfg(feature = "fetch-images")]
 pub(crate) use self::counted_io::{BytesReceived, CountedIo, InterimResponses};
 pub use self::error::SendError;
-use self::exchange::{Failed, exchange, may_be_unprocessed};
+use self::exchange::{Failed, begin_http1, begin_http2, end_http1, end_http2, may_be_unprocessed};
 use self::host::{Accept, Host};
+use self::lease::Lease;
 use self::limits::PoolLimits;
 use self::origin::Origin;
 use self::outgoing::Outgoing;
@@ -85,40 +86,54 @@ impl Pool {
     /// Sends `request` and waits for the response head. If the upstream has not processed the request, it is sent once more on
     /// a new connection, and once more over HTTP/1.1 if the upstream requires that. `queue` measures the wait for a connection
     /// to an upstream that is working.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         queue: &QueueTime,
-    ) -> Result<Response<ReceivedBody>, SendError> {
-        let host = self.host(request.uri()).ok_or_else(|| SendError::Connect(NotAbsolute.into()))?;
-        let (mut request, mut accept, mut repeats) = (request, Accept::Any, Repeats::default());
-        loop {
-            let lease = host.lease(accept, queue).await?;
-            let (repeat, outgoing) = match may_be_unprocessed(&lease) {
-                false => (None, request.map(Outgoing::new)),
-                true => {
-                    let (repeat, outgoing) = Repeat::of(request);
-                    (Some(repeat), outgoing)
+    ) -> impl Future<Output = Result<Response<ReceivedBody>, SendError>> {
+        let host = self.host(request.uri()).ok_or_else(|| SendError::Connect(NotAbsolute.into()));
+        // The future of an `async fn` would have room for the request twice: as its argument and as a variable.
+        async move {
+            let (host, mut accept, mut repeats) = (host?, Accept::Any, Repeats::default());
+            loop {
+                let lease = host.lease(accept, queue).await?;
+                let (repeat, outgoing) = match may_be_unprocessed(&lease) {
+                    false => (None, request.map(Outgoing::new)),
+                    true => {
+                        let (repeat, outgoing) = Repeat::of(request);
+                        (Some(repeat), outgoing)
+                    }
+                };
+                let exchanged = match lease {
+                    Lease::Http1(mut lease) => {
+                        let (watch, sent) = begin_http1(&mut lease, host.origin(), outgoing);
+                        end_http1(lease, host.origin(), watch, sent.await)
+                    }
+                    Lease::Http2(lease) => {
+                        let (watch, sent) = begin_http2(&lease, outgoing);
+                        end_http2(lease, watch, sent.await)
+                    }
+                };
+                let failed = match exchanged {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => *failed,
+                };
+                if failed.requires_http1 {
+                    host.require_http1();
                 }
-            };
-            let failed = match exchange(lease, host.origin(), outgoing).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => *failed,
-            };
-            if failed.requires_http1 {
-                host.require_http1();
+                let is_repeated = repeats.take(&failed);
+                let error = SendError::Exchange(failed.error.into());
+                if !is_repeated {
+                    return Err(error);
+                }
+                let again = failed.unsent.or_else(|| repeat?.into_request());
+                let Some(again) = again else { return Err(error) };
+                tracing::debug!(
+                    host = host.authority(),
+                    "the upstream has not processed a request; it is sent once more"
+                );
+                (request, accept) = (again, Accept::New);
             }
-            let is_repeated = repeats.take(&failed);
-            let error = SendError::Exchange(failed.error.into());
-            if !is_repeated {
-                return Err(error);
-            }
-            let Some(again) = failed.unsent.or_else(|| repeat?.into_request()) else { return Err(error) };
-            tracing::debug!(
-                host = host.authority(),
-                "the upstream has not processed a request; it is sent once more"
-            );
-            (request, accept) = (again, Accept::New);
         }
     }
 
