@@ -154,7 +154,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     /// Returns the record of a request that has ended.
-    async fn record() -> Arc<RequestRecord> {
+    pub(crate) async fn record() -> Arc<RequestRecord> {
         let kept = Arc::new(Mutex::new(None));
         let records = Arc::clone(&kept);
         let keep = move |record: &Arc<RequestRecord>| *lock(&records) = Some(Arc::clone(record));
