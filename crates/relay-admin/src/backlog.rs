@@ -9,12 +9,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
 use std::{fmt, mem};
 
 use relay_server::{RecordSubscriber, RequestRecord};
 
-use crate::worker;
+use crate::worker::Worker;
 
 /// The maximum number of records that wait. To take them in needs about a millisecond.
 const RECORDS: usize = 1024;
@@ -31,8 +30,7 @@ struct Shared {
     /// The records of the last round, all of which are taken in. Their allocation is used again. Locked while records are taken in,
     /// so that their order is kept.
     taken: Mutex<Vec<Arc<RequestRecord>>>,
-    /// The thread, from the first record on; `None` if it could not be started.
-    worker: OnceLock<Option<Thread>>,
+    worker: Worker,
 }
 
 #[derive(Default)]
@@ -71,12 +69,6 @@ impl Backlog {
     pub(crate) fn set_parts(&self, parts: Vec<Arc<dyn RecordSubscriber>>) {
         // A builder that is attached later has clones of the same parts.
         let _ = self.0.parts.set(parts);
-    }
-
-    /// Starts the thread. It ends once the last clone has been dropped.
-    fn start(&self) -> Option<Thread> {
-        let shared = Arc::downgrade(&self.0);
-        worker::start("observers", move || shared.upgrade().map(|shared| shared.work()).is_some()).ok()
     }
 }
 
@@ -123,10 +115,7 @@ impl RecordSubscriber for Backlog {
         }
         match self.0.push(record) {
             Next::Nothing => {}
-            Next::Wake => match self.0.worker.get_or_init(|| self.start()) {
-                Some(worker) => worker.unpark(),
-                None => self.flush(),
-            },
+            Next::Wake => self.0.worker.wake("observers", &self.0, Shared::work),
             Next::Flush => self.flush(),
         }
     }
@@ -135,9 +124,6 @@ impl RecordSubscriber for Backlog {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.work();
-        if let Some(Some(worker)) = self.worker.get() {
-            worker.unpark();
-        }
     }
 }
 
@@ -179,6 +165,13 @@ pub(crate) mod tests {
         lock(&kept).take().unwrap()
     }
 
+    /// A backlog whose thread never works.
+    fn without_thread() -> Backlog {
+        let mut shared = Shared::default();
+        shared.worker = Worker::idle();
+        Backlog(Arc::new(shared))
+    }
+
     /// A part that sends the name `part` for each record.
     fn part(names: &Sender<&'static str>, name: &'static str) -> Arc<dyn RecordSubscriber> {
         let names = names.clone();
@@ -206,14 +199,12 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_full_queue_is_emptied_by_the_request_that_fills_it() {
-        let (record, backlog) = (record().await, Backlog::new());
+        let (record, backlog) = (record().await, without_thread());
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
         backlog.set_parts(vec![Arc::new(move |_: &Arc<RequestRecord>| {
             counted.fetch_add(1, Ordering::Relaxed);
         })]);
-        // The thread never works.
-        backlog.0.worker.set(Some(std::thread::current())).unwrap();
         for _ in 0..RECORDS - 1 {
             backlog.finished(&record);
         }
@@ -224,10 +215,9 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_panic_of_a_part_reaches_neither_other_parts_nor_other_records() {
-        let (record, backlog, (names, parts)) = (record().await, Backlog::new(), channel());
+        let (record, backlog, (names, parts)) = (record().await, without_thread(), channel());
         let panics = |_: &Arc<RequestRecord>| panic!("a part panics, as this test wants");
         backlog.set_parts(vec![Arc::new(panics), part(&names, "b")]);
-        backlog.0.worker.set(Some(std::thread::current())).unwrap();
         backlog.finished(&record);
         backlog.finished(&record);
         backlog.flush();

@@ -16,8 +16,7 @@ mod session;
 mod verdict;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use relay_messages::{MessagesBody, PromptDigest};
@@ -29,7 +28,7 @@ pub use report::{PrefixBreak, SessionReport, TurnReport};
 use session::{Session, SessionKey, Turn};
 pub use verdict::CacheVerdict;
 
-use crate::worker;
+use crate::worker::Worker;
 
 /// The number of sessions of a diagnosis by default.
 const SESSIONS: usize = 500;
@@ -50,8 +49,8 @@ struct Shared {
     queue: Queue,
     /// Locked while jobs are done, in their order. The data path never locks it.
     state: Mutex<State>,
-    /// The thread that does the jobs, from the first one on; `None` if it could not be started.
-    worker: OnceLock<Option<Thread>>,
+    /// The thread that does the jobs.
+    worker: Worker,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +71,7 @@ impl PromptCache {
             capacity: capacity.max(1),
             queue: Queue::default(),
             state: Mutex::default(),
-            worker: OnceLock::new(),
+            worker: Worker::default(),
         }))
     }
 
@@ -115,12 +114,8 @@ impl PromptCache {
     }
 
     fn push(&self, job: Job) {
-        if !self.0.queue.push(job) {
-            return;
-        }
-        match self.0.worker.get_or_init(|| self.start()) {
-            Some(worker) => worker.unpark(),
-            None => drop(self.0.work()),
+        if self.0.queue.push(job) {
+            self.0.worker.wake("prompt-cache", &self.0, |shared| drop(shared.work()));
         }
     }
 }
@@ -129,15 +124,6 @@ impl Default for PromptCache {
     /// Creates a diagnosis of at most 500 sessions.
     fn default() -> Self {
         Self::new(SESSIONS)
-    }
-}
-
-impl PromptCache {
-    /// Starts the thread. It ends once the last clone has been dropped.
-    fn start(&self) -> Option<Thread> {
-        let shared = Arc::downgrade(&self.0);
-        let work = move || shared.upgrade().map(|shared| drop(shared.work())).is_some();
-        worker::start("prompt-cache", work).ok()
     }
 }
 
@@ -155,14 +141,6 @@ impl Shared {
         }
         state.jobs = jobs;
         state
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(Some(worker)) = self.worker.get() {
-            worker.unpark();
-        }
     }
 }
 
