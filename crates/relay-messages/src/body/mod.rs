@@ -123,7 +123,7 @@ impl MessagesBody {
     /// the thread can do other work.
     ///
     /// # Errors
-    /// Those of [`parse`](Self::parse).
+    /// The errors of [`parse`](Self::parse).
     pub async fn parse_in_turns<P>(
         bytes: Bytes,
         turn: NonZeroUsize,
