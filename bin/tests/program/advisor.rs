@@ -1,13 +1,10 @@
 //! Answers for which an upstream has called further models: their tokens and costs in the ledger, the admin API and the metrics.
 
-use std::time::{Duration, Instant};
-
 use relay_tests::{Answer, Call, Upstream};
 use serde_json::{Value, json};
 
-use crate::admin::{admin_address, get, request};
-use crate::day::{WRITTEN_WITHIN, nanos};
-use crate::process::User;
+use crate::admin::{admin_address, get, operator, request};
+use crate::day::{nanos, recorded};
 
 const BODY: &str =
     r#"{"model":"claude-opus-5-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
@@ -35,10 +32,7 @@ async fn the_tokens_of_an_advisor_are_shown_once_and_billed_at_the_price_of_its_
         Answer::json(200, &message)
     })
     .await;
-    let user = User::new()
-        .with_variable("CC_RELAY_USAGE__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0");
+    let user = operator().with_variable("CC_RELAY_USAGE__ENABLED", "true");
     let provider =
         json!({ "name": "a", "type": "anthropic", "base_url": upstream.url(), "keys": [{ "key": "k" }] });
     user.write("config.yaml", &json!({ "providers": [provider] }).to_string());
@@ -46,16 +40,7 @@ async fn the_tokens_of_an_advisor_are_shown_once_and_billed_at_the_price_of_its_
     let admin = admin_address(&mut relay);
     assert_eq!(Call::messages(BODY).send(address).await.status, 200);
 
-    let deadline = Instant::now() + WRITTEN_WITHIN;
-    let report = loop {
-        let report = user.run(&["usage", "--by", "model", "--json"]).stdout;
-        let report: Value = serde_json::from_str(&report).unwrap_or_default();
-        if report["total"]["requests"] == 1 {
-            break report;
-        }
-        assert!(Instant::now() < deadline, "{report:#}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let report = recorded(&user, &["--by", "model"], 1).await;
     let facts = |row: &Value| {
         let count = |name: &str| row[name].as_u64().unwrap();
         (count("requests"), count("input_tokens"), count("output_tokens"), nanos(&row["cost_usd"]))

@@ -1,11 +1,10 @@
 //! A session that loses its prompt cache, in the report of usage.
 
-use std::time::{Duration, Instant};
-
 use relay_tests::{Answer, Call, Upstream};
 use serde_json::{Value, json};
 
-use crate::day::WRITTEN_WITHIN;
+use crate::admin::operator;
+use crate::day::recorded;
 use crate::process::{Process, User};
 
 const SESSION: &str = "5f0c1c8e-6e5e-4a52-b0a5-6c1d2f3e4a5b";
@@ -37,15 +36,7 @@ async fn lost_turns(user: User) -> (User, Process, Value) {
         let call = Call::messages(body(system)).header("x-claude-code-session-id", SESSION);
         assert_eq!(call.send(address).await.status, 200);
     }
-    let deadline = Instant::now() + WRITTEN_WITHIN;
-    let report = loop {
-        let report = serde_json::from_str::<Value>(&usage(&user, &["--json"])).unwrap_or_default();
-        if report["total"]["requests"] == 2 {
-            break report;
-        }
-        assert!(Instant::now() < deadline, "{report:#}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let report = recorded(&user, &["--by", "session"], 2).await;
     (user, relay, report)
 }
 
@@ -64,10 +55,7 @@ async fn a_lost_prompt_cache_is_recorded_and_logged_without_an_admin_listener() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_by_session_shows_the_latest_loss_of_a_prompt_cache_and_its_place() {
-    let user = User::new()
-        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0");
-    let (user, _relay, report) = lost_turns(user).await;
+    let (user, _relay, report) = lost_turns(operator()).await;
     let row = &report["rows"][0];
     assert_eq!((&row["group"], &row["cache_losses"]), (&SESSION.into(), &1.into()), "{report:#}");
     assert_eq!(row["last_cache_loss"], "broken: system[0] changed", "{report:#}");

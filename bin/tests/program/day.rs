@@ -103,6 +103,21 @@ pub(crate) fn call(client: &str, text: &str, is_stream: bool) -> Call {
         .header("x-claude-code-session-id", session)
 }
 
+/// Waits until the ledger of a user has this number of requests, and returns the report of `usage` with these arguments.
+pub(crate) async fn recorded(user: &User, arguments: &[&str], requests: u64) -> Value {
+    let deadline = Instant::now() + WRITTEN_WITHIN;
+    loop {
+        // The first request may come before the file.
+        let report = user.run(&[&["usage", "--json"], arguments].concat()).stdout;
+        let report: Value = serde_json::from_str(&report).unwrap_or_default();
+        if report["total"]["requests"] == requests {
+            return report;
+        }
+        assert!(Instant::now() < deadline, "{requests} requests were expected: {report:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The program with two upstreams of one model and two clients.
 pub(crate) struct Day {
     pub(crate) user: User,

@@ -6,17 +6,14 @@ use relay_tests::fakes::anthropic;
 use relay_tests::{Call, Upstream, within_limit};
 use serde_json::json;
 
-use crate::process::User;
+use crate::admin::operator;
 
 const REQUEST: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 
 #[tokio::test]
 async fn a_key_has_one_name_in_the_log_explain_config_show_status_state_and_metrics() {
     let upstream = Upstream::answering(anthropic::answer).await;
-    let user = User::new()
-        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0")
-        .with_variable("CC_RELAY_LOGGING__FORMAT", "json");
+    let user = operator().with_variable("CC_RELAY_LOGGING__FORMAT", "json");
     let provider = json!({"name": "a", "type": "anthropic", "base_url": upstream.url(), "passthrough": false,
                           "keys": [{"key": "sk-ant-api03-one", "name": "team-one"}]});
     user.write("config.yaml", &json!({"providers": [provider]}).to_string());

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use crate::admin::{admin_address, request};
+use crate::admin::{admin_address, operator, request};
 use crate::process::{Connection, User};
 
-fn operator() -> User {
-    User::new()
-        .with_variable("CC_RELAY_USAGE__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0")
+/// An operator whose relays keep a ledger.
+fn user() -> User {
+    operator().with_variable("CC_RELAY_USAGE__ENABLED", "true")
 }
 
 #[test]
@@ -17,7 +15,7 @@ fn without_a_home_directory_the_log_the_command_and_the_api_name_the_cause_and_t
     const CAUSE: &str =
         "neither XDG_DATA_HOME nor HOME names an absolute directory for it; usage.path sets a file";
     for home in ["", "relative/home"] {
-        let user = operator().with_variable("HOME", home).with_variable("XDG_DATA_HOME", "relative");
+        let user = user().with_variable("HOME", home).with_variable("XDG_DATA_HOME", "relative");
         user.write("config.yaml", "providers: [{ name: a, type: mock }]\n");
         let (mut relay, _) = user.serve(&[]);
         let admin = admin_address(&mut relay);
@@ -37,7 +35,7 @@ fn without_a_home_directory_the_log_the_command_and_the_api_name_the_cause_and_t
 
 #[test]
 fn a_demonstration_keeps_its_usage_apart_from_that_of_the_user_until_it_stops() {
-    let user = operator().with_variable("CC_RELAY_USAGE__PATH", "own.db");
+    let user = user().with_variable("CC_RELAY_USAGE__PATH", "own.db");
     let (mut relay, address) = user.serve(&["--demo"]);
     let admin = admin_address(&mut relay);
     assert!(relay.seen().contains("dashboard and admin on http://"), "{}", relay.seen());

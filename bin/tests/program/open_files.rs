@@ -125,6 +125,42 @@ async fn patient_stream(mut client: Client) -> Client {
     }
 }
 
+/// A relay with [`STREAMS`] streams of which the first halves have arrived.
+struct Scene {
+    relay: Process,
+    address: SocketAddr,
+    streams: Vec<Client>,
+    go_on: watch::Sender<bool>,
+    _upstream: Upstream,
+    _user: User,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let (go_on, goes_on) = watch::channel(false);
+        let (upstream, user) = (upstream(goes_on).await, User::new());
+        let (relay, address) = relay_for(&user, &upstream);
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            streams.push(half_stream(address).await);
+        }
+        Self { relay, address, streams, go_on, _upstream: upstream, _user: user }
+    }
+
+    /// Starts a further stream on an open connection.
+    async fn stream_on(&mut self, client: Client) {
+        self.streams.push(within_limit("a further stream", patient_stream(client)).await);
+    }
+
+    /// Lets the streams go on, and receives their second halves.
+    async fn end(self) {
+        self.go_on.send_replace(true);
+        for mut client in self.streams {
+            client.expect(&halves().1).await;
+        }
+    }
+}
+
 /// Opens idle connections until the relay has `free` files.
 async fn fill_with_idle(relay: &Process, address: SocketAddr, free: usize) -> Vec<Client> {
     let mut idle = Vec::new();
@@ -144,43 +180,23 @@ async fn fill_with_idle(relay: &Process, address: SocketAddr, free: usize) -> Ve
 
 #[tokio::test]
 async fn idle_connections_make_room_for_other_clients_if_no_file_is_free() {
-    let (go_on, goes_on) = watch::channel(false);
-    let upstream = upstream(goes_on).await;
-    let user = User::new();
-    let (relay, address) = relay_for(&user, &upstream);
-    let mut streams = Vec::new();
-    for _ in 0..STREAMS {
-        streams.push(half_stream(address).await);
-    }
-    let idle = fill_with_idle(&relay, address, 0).await;
+    let mut scene = Scene::start().await;
+    let idle = fill_with_idle(&scene.relay, scene.address, 0).await;
     for _ in 0..3 {
-        let client = Client::connect(address).await;
-        streams.push(within_limit("a further stream", patient_stream(client)).await);
+        let client = Client::connect(scene.address).await;
+        scene.stream_on(client).await;
     }
     drop(idle);
-    go_on.send_replace(true);
-    for mut client in streams {
-        client.expect(&halves().1).await;
-    }
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn idle_connections_make_room_for_upstreams_if_no_file_is_free() {
-    let (go_on, goes_on) = watch::channel(false);
-    let upstream = upstream(goes_on).await;
-    let user = User::new();
-    let (relay, address) = relay_for(&user, &upstream);
-    let mut streams = Vec::new();
-    for _ in 0..STREAMS {
-        streams.push(half_stream(address).await);
-    }
-    let mut idle = fill_with_idle(&relay, address, 1).await;
+    let mut scene = Scene::start().await;
+    let mut idle = fill_with_idle(&scene.relay, scene.address, 1).await;
     for _ in 0..3 {
         let client = idle.pop().expect("an idle connection");
-        streams.push(within_limit("a further stream", patient_stream(client)).await);
+        scene.stream_on(client).await;
     }
-    go_on.send_replace(true);
-    for mut client in streams {
-        client.expect(&halves().1).await;
-    }
+    scene.end().await;
 }

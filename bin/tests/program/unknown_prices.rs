@@ -6,7 +6,7 @@ use std::time::Duration;
 use relay_tests::{Answer, Call, Upstream};
 use serde_json::{Value, json};
 
-use crate::admin::{admin_address, get, request};
+use crate::admin::{admin_address, get, operator, request};
 use crate::day::WRITTEN_WITHIN;
 use crate::process::{Process, User};
 
@@ -39,10 +39,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let upstream = upstream().await;
-        let user = User::new()
-            .with_variable("CC_RELAY_USAGE__ENABLED", "true")
-            .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-            .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0");
+        let user = operator().with_variable("CC_RELAY_USAGE__ENABLED", "true");
         let provider =
             json!({ "name": "a", "type": "anthropic", "base_url": upstream.url(), "keys": [{ "key": "k" }] });
         user.write("config.yaml", &json!({ "providers": [provider] }).to_string());
