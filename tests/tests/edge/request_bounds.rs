@@ -105,7 +105,7 @@ async fn bodies_beyond_the_budget_are_refused_and_small_ones_are_served() {
     let relay = relay(&upstream, json!({"max_buffered_bytes": 8 * MIB})).await;
     // Two unfinished bodies hold 6 MiB of 8. A third body would exceed the 7 MiB for large ones.
     let mut slow = Vec::new();
-    for refused in [4 * MIB, MIB + 1] {
+    for refused in [4 * MIB + 1, MIB + 1] {
         slow.push(unfinished(&relay, 3 * MIB + 1, 3 * MIB).await);
         until_refused(&relay, refused).await;
     }
