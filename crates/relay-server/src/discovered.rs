@@ -62,7 +62,7 @@ fn connect(provider: &ProviderConfig) -> Option<(relay_config::BaseUrl, Transpor
         .with_connect_timeout(LIMIT)
         .with_idle_timeout(LIMIT)
         .with_ca_file(provider.ca_file.clone());
-    let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::from_environment()).ok()?;
+    let transport = Transport::new(&settings, &TrustRoots::on_demand(), Proxies::from_environment()).ok()?;
     Some((provider.kind.base_url()?.clone(), transport))
 }
 

@@ -42,6 +42,7 @@ mod open_files;
 mod peek;
 mod pool;
 mod request_body;
+mod roots;
 mod time_limit;
 mod tls;
 mod token;
@@ -68,8 +69,9 @@ pub use open_files::is_about_open_files;
 pub use peek::{Resumed, Start, read_start};
 pub use pool::{QueueTime, ReceiveError, ReceivedBody, SendError};
 pub use request_body::{RequestBody, RequestStream};
+pub use roots::TrustRoots;
 pub use time_limit::in_time;
-pub use tls::{TlsError, TrustRoots, is_about_certificate};
+pub use tls::{TlsError, is_about_certificate};
 pub use token::{
     Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,
 };

@@ -7,7 +7,8 @@ use rustls::ClientConfig;
 
 use crate::connect::Proxies;
 use crate::custom_connector::CustomConnector;
-use crate::tls::{TlsError, TrustRoots, client_config};
+use crate::roots::TrustRoots;
+use crate::tls::{TlsError, client_config};
 
 /// The way to upstreams, which several [`Transport`](crate::Transport)s share.
 ///

@@ -1,4 +1,4 @@
-//! Trusted certificates, and the TLS settings made of them.
+//! The TLS settings of upstreams.
 
 use std::error::Error;
 use std::io;
@@ -6,32 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use relay_messages::error_sources;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tower::BoxError;
 
-/// The trusted root certificates. Cloning shares them.
-#[derive(Debug, Clone)]
-pub struct TrustRoots(Arc<RootCertStore>);
-
-impl TrustRoots {
-    /// Loads the system's certificates, with `SSL_CERT_FILE` and `SSL_CERT_DIR` honoured. If the system has none, as in
-    /// a minimal container, Mozilla's root certificates are used.
-    #[must_use]
-    pub fn load() -> Self {
-        let mut store = RootCertStore::empty();
-        let native = rustls_native_certs::load_native_certs();
-        for error in &native.errors {
-            tracing::warn!(%error, "some of the system's certificates cannot be read");
-        }
-        store.add_parsable_certificates(native.certs);
-        if store.is_empty() {
-            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Self(Arc::new(store))
-    }
-}
+use crate::roots::{RootsVerifier, TrustRoots};
 
 /// An error while setting up TLS.
 #[derive(Debug, thiserror::Error)]
@@ -108,26 +88,29 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rust
 
 /// The TLS settings of one upstream. `ca_file` adds certificates to `roots`. The connector sets ALPN.
 pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    let mut roots = roots.0.clone();
-    if let Some(path) = ca_file {
-        let store = Arc::make_mut(&mut roots);
-        let malformed =
-            |source: pem::Error| TlsError::CaFile { path: path.to_owned(), source: source.into() };
-        let before = store.len();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(malformed)? {
-            let certificate = certificate.map_err(malformed)?;
-            store
-                .add(certificate)
-                .map_err(|source| TlsError::Certificate { path: path.to_owned(), source: source.into() })?;
-        }
-        if store.len() == before {
-            return Err(TlsError::NoCertificate { path: path.to_owned() });
-        }
-    }
+    let further = ca_file.map(authorities).transpose()?.unwrap_or_default();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = RootsVerifier::new(roots.clone(), further, Arc::clone(&provider));
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Protocol(source.into()))?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
+}
+
+/// Reads the certificates in a CA file.
+fn authorities(path: &Path) -> Result<Vec<TrustAnchor<'static>>, TlsError> {
+    let malformed = |source: pem::Error| TlsError::CaFile { path: path.to_owned(), source: source.into() };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(malformed)? {
+        let certificate = certificate.map_err(malformed)?;
+        store
+            .add(certificate)
+            .map_err(|source| TlsError::Certificate { path: path.to_owned(), source: source.into() })?;
+    }
+    if store.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(store.roots)
 }

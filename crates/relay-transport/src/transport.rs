@@ -11,7 +11,8 @@ use crate::diagnosis::Diagnosis;
 use crate::network::Network;
 use crate::pool::{Pool, QueueTime, ReceivedBody, SendError};
 use crate::request_body::RequestBody;
-use crate::tls::{TlsError, TrustRoots};
+use crate::roots::TrustRoots;
+use crate::tls::TlsError;
 
 /// The settings of a [`Transport`].
 #[derive(Debug, Clone)]

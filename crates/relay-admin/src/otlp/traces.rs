@@ -54,7 +54,7 @@ impl Traces {
     /// If there is no current tokio runtime.
     pub fn start(settings: TraceSettings, proxies: Proxies) -> Result<Self, TracesError> {
         let transport = TransportSettings::default().with_ca_file(settings.ca_file.clone());
-        let transport = Transport::new(&transport, &TrustRoots::load(), proxies)?;
+        let transport = Transport::new(&transport, &TrustRoots::on_demand(), proxies)?;
         let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Client::new(transport, settings.timeout))

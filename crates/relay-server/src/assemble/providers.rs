@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::uri::Scheme;
 use relay_config::{
     Config, HealthConfig, ProviderConfig, ProviderKind, ProviderName, Strategy, ThinkingSignatures,
 };
@@ -75,7 +76,7 @@ impl BuiltProviders {
             health: config.health.clone(),
             measures_times: config.routing.strategy == Strategy::LatencyBased,
         };
-        let shop = Workshop { common: &common, options, signatures, roots: OnceCell::new() };
+        let shop = Workshop { common: &common, options, signatures, roots: TrustRoots::on_demand() };
         let known = before.into_iter().flat_map(|before| &before.providers);
         let known: HashMap<_, _> = known.map(|built| (&built.config.name, built)).collect();
         let is_same_relay = before.is_some_and(|before| before.common == common);
@@ -120,8 +121,8 @@ struct Workshop<'a> {
     common: &'a Common,
     options: &'a Options,
     signatures: &'a ThinkingProvenance,
-    /// The trusted certificates of the system. Loading them takes milliseconds.
-    roots: OnceCell<TrustRoots>,
+    /// The trusted certificates of the system.
+    roots: TrustRoots,
 }
 
 impl Workshop<'_> {
@@ -132,7 +133,11 @@ impl Workshop<'_> {
         files: Files,
         before: Option<&BuiltProvider>,
     ) -> Result<BuiltProvider, BuildError> {
-        let roots = self.roots.get_or_init(TrustRoots::load);
+        let roots = &self.roots;
+        if uses_tls(&provider.kind) {
+            // The start does not wait for them.
+            roots.load_in_background();
+        }
         let adapter = Arc::new(adapter_for(provider));
         let transport =
             self.transport(provider, roots, before.filter(|before| before.reaches(provider, &files)))?;
@@ -286,4 +291,12 @@ fn circuit(health: &HealthConfig) -> CircuitSettings {
         .with_failure_threshold(health.failure_threshold)
         .with_open_duration(health.open_duration)
         .with_half_open_probes(health.half_open_probes)
+}
+
+/// Returns `true` if connections to the upstream use TLS, as those to a cloud's own address do.
+fn uses_tls(kind: &ProviderKind) -> bool {
+    match kind.base_url() {
+        Some(url) => *url.scheme() == Scheme::HTTPS,
+        None => matches!(kind, ProviderKind::Bedrock(_) | ProviderKind::Vertex(_)),
+    }
 }

@@ -13,7 +13,8 @@ use super::public_hosts::{PublicHosts, Rules};
 use super::target::{self, Target};
 use crate::http_client::{HttpClient, HttpError, HttpLimits, Redirects};
 use crate::image_error::FetchError;
-use crate::tls::{TlsError, TrustRoots, client_config};
+use crate::roots::TrustRoots;
+use crate::tls::{TlsError, client_config};
 
 const LIMITS: HttpLimits = HttpLimits {
     // The largest image that the Messages API accepts.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::address::is_public;
 use super::public_hosts::Rules;
 use super::*;
-use crate::tls::TrustRoots;
+use crate::roots::TrustRoots;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 

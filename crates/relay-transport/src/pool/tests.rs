@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::connect::Proxies;
-use crate::tls::{TrustRoots, client_config};
+use crate::roots::TrustRoots;
+use crate::tls::client_config;
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
