@@ -10,7 +10,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::breakpoints::Breakpoints;
-use super::grammar::{EndAt, EndOfText, ScanError, Scanner, Skip, Span, TurnEnd, Value};
+use super::grammar::{EndAt, ScanError, Scanner, Skip, Span, Value};
 use super::index::{Index, Recorded, Recorder};
 use super::node::Node;
 use super::seals::Place as Seal;
@@ -19,8 +19,8 @@ use super::unescape::unescaped;
 
 /// The maximum number of members of the top-level object. The Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
-/// The number of bytes whose encoding can be checked in the time in which one is scanned.
-const CHECKED_PER_SCANNED: usize = 8;
+/// The number of bytes whose encoding is checked before they are scanned. They are then in the first-level cache.
+const WINDOW: usize = 16 * 1024;
 
 /// A member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +96,8 @@ impl<'a> Scan<'a> {
 
     /// Reads the whole body.
     pub(super) fn finish(mut self) -> Result<Fields, ScanError> {
-        self.check_encoding(usize::MAX)?;
         loop {
-            if let Some(fields) = self.advance_to(EndOfText)? {
+            if let Some(fields) = self.advance(usize::MAX)? {
                 return Ok(fields);
             }
         }
@@ -107,14 +106,22 @@ impl<'a> Scan<'a> {
     /// Reads about `turn` further bytes, or all that are left. Returns the fields once the whole body has been read, after which
     /// there must be no further call.
     pub(super) fn advance(&mut self, turn: usize) -> Result<Option<Fields>, ScanError> {
-        if self.checked < self.body.len() {
-            self.check_encoding(turn.saturating_mul(CHECKED_PER_SCANNED))?;
-            return Ok(None);
+        let end = self.scanner.position().saturating_add(turn);
+        loop {
+            let window = self.scanner.position().saturating_add(WINDOW).min(end);
+            self.check_encoding(window)?;
+            let result = self.advance_to(EndAt(window));
+            if !matches!(result, Ok(None)) {
+                // A body that is not UTF-8 is refused for that, whatever else is wrong, so that the reason does not depend on turns.
+                self.check_encoding(self.body.len())?;
+            } else if window < end {
+                continue;
+            }
+            return result;
         }
-        self.advance_to(EndAt(self.scanner.position().saturating_add(turn)))
     }
 
-    fn advance_to(&mut self, end: impl TurnEnd) -> Result<Option<Fields>, ScanError> {
+    fn advance_to(&mut self, end: EndAt) -> Result<Option<Fields>, ScanError> {
         loop {
             match &mut self.next {
                 Next::Opening => {
@@ -145,20 +152,19 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Checks that about `count` further bytes are UTF-8.
-    fn check_encoding(&mut self, count: usize) -> Result<(), ScanError> {
-        let rest = &self.body[self.checked..];
+    /// Checks that the bytes before `end` are UTF-8, and up to three more.
+    fn check_encoding(&mut self, end: usize) -> Result<(), ScanError> {
         let is_start = |byte: &u8| byte & 0b1100_0000 != 0b1000_0000;
         // The last bytes of a part may be the start of a character. It has at most three more.
-        let end = rest.get(count..).map_or(rest.len(), |after| {
-            count + after.iter().take(3).position(is_start).unwrap_or(after.len().min(3))
+        let end = self.body.get(end..).map_or(self.body.len(), |after| {
+            end + after.iter().take(3).position(is_start).unwrap_or(after.len().min(3))
         });
-        let part = &rest[..end];
+        let part = self.body.get(self.checked..end).unwrap_or_default();
         if simdutf8::basic::from_utf8(part).is_err() {
             let offset = simdutf8::compat::from_utf8(part).map_or_else(|error| error.valid_up_to(), str::len);
             return Err(ScanError::Utf8 { offset: self.checked + offset });
         }
-        self.checked += end;
+        self.checked = end.max(self.checked);
         Ok(())
     }
 
