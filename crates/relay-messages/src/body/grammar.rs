@@ -416,13 +416,26 @@ impl<'a, R: Record> Scanner<'a, R> {
     }
 
     /// Skips a string; its opening quote is next.
+    #[inline(always)]
     fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
         self.end_of_string(EndOfText).map(drop)
     }
 
     /// Skips a string from a byte inside it. Returns `false` if the turn ends before: the next call goes on from there.
+    #[inline(always)]
     fn end_of_string(&mut self, end: impl TurnEnd) -> Result<bool, ScanError> {
+        match strings::short(end.before(self.body).get(self.at..).unwrap_or_default()) {
+            Some(length) => {
+                self.at += length + 1;
+                Ok(true)
+            }
+            None => self.end_of_long_string(end),
+        }
+    }
+
+    /// Skips a string of any length, as [`end_of_string`](Self::end_of_string) does.
+    fn end_of_long_string(&mut self, end: impl TurnEnd) -> Result<bool, ScanError> {
         loop {
             self.at += strings::prefix(end.before(self.body).get(self.at..).unwrap_or_default());
             if end.is_reached(self.at) {

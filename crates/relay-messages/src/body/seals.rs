@@ -235,7 +235,7 @@ impl<'a> Collector<'a> {
         // A seal with escapes may be no Unicode.
         let is_usual = |place: &Place| {
             let seal = self.text.get(span(*place)).unwrap_or_default();
-            !seal.is_empty() && !seal.contains(&b'\\')
+            !seal.is_empty() && memchr::memchr(b'\\', seal).is_none()
         };
         match seal.filter(is_usual) {
             Some(place) if self.places.len() < MAX_SEALS => self.places.push(place),

@@ -4,135 +4,118 @@
 //! no processor predicts, and a wrong prediction costs as much as the comparison of a whole block. The bytes of a block are
 //! therefore compared at once, into masks with one bit for each byte, and arithmetic on these masks finds the bytes that are escaped.
 
-use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, u8x16, u8x64};
 
 /// The number of bytes that are compared at once.
 const BLOCK: usize = 64;
-/// The number of bytes at the start of a string that are read in words. Keys and most values end within them.
-const SHORT: usize = 16;
+/// The number of bytes within which a short string ends. Keys and most values are short.
+const START: usize = 16;
+
+/// Returns the length of the string whose first byte `text` starts with, if it is short and has no escapes.
+#[inline(always)]
+pub(super) fn short(text: &[u8]) -> Option<usize> {
+    let start = text.first_chunk()?;
+    // These vectors belong to every machine, so that no call is needed for a choice.
+    let special = dispatch!(Level::baseline(), simd => special_at_start(simd, start));
+    let length = special.trailing_zeros() as usize;
+    (start.get(length) == Some(&b'"')).then_some(length)
+}
+
+/// Returns a mask with one bit for each byte of `start` that is a quotation mark, a backslash or a control character.
+#[inline(always)]
+fn special_at_start<S: Simd>(simd: S, start: &[u8; START]) -> u64 {
+    let bytes = u8x16::simd_from(simd, *start);
+    (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_lt(0x20)).to_bitmask()
+}
 
 /// Returns the number of bytes at the start of `text` that are plain or belong to an escape.
 ///
 /// The byte after them is a quotation mark, a control character, or the backslash of an escape that is not valid or not complete,
 /// unless `text` ends there.
 pub(super) fn prefix(text: &[u8]) -> usize {
-    match in_words(text) {
-        Skipped::To(at) => dispatch!(Level::new(), simd => in_blocks(simd, text, at)),
-        Skipped::All(at) => at,
-    }
+    dispatch!(Level::new(), simd => in_blocks(simd, text))
 }
 
-/// The result of one way of skipping.
-enum Skipped {
-    /// The prefix goes on at this byte.
-    To(usize),
-    /// The prefix ends before this byte.
-    All(usize),
-}
-
-/// Skips the first words of eight bytes.
-fn in_words(text: &[u8]) -> Skipped {
-    let mut at = 0;
-    while at < SHORT
-        && let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk())
-    {
-        match special_in_word(u64::from_le_bytes(*word)) {
-            0 => at += word.len(),
-            special => {
-                at += special.trailing_zeros() as usize / 8;
-                match text[at] {
-                    b'\\' if let Some(length) = escape(&text[at..]) => at += length,
-                    _ => return Skipped::All(at),
-                }
-            }
-        }
-    }
-    Skipped::To(at)
-}
-
-/// Skips blocks from `at` on, which is not inside of an escape.
+/// Returns the prefix of `text`, which is read in blocks.
 #[inline(always)]
-fn in_blocks<S: Simd>(simd: S, text: &[u8], mut at: usize) -> usize {
-    let mut escapes = Escapes::default();
-    loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let block = rest.first_chunk().copied().unwrap_or_else(|| last_block(rest));
-        let masks = Masks::of(simd, &block);
-        let escaped = escapes.next(masks.backslashes);
-        let mut ends = masks.controls | masks.quotes & !escaped;
-        let mut unusual = escaped & !masks.usual;
-        while unusual != 0 {
-            let offset = unusual.trailing_zeros() as usize;
-            // The backslash may be the last byte of the block before.
-            if escape(&text[at + offset - 1..]).is_none() {
-                ends |= 1 << offset;
-                break;
-            }
-            unusual &= unusual - 1;
+fn in_blocks<S: Simd>(simd: S, text: &[u8]) -> usize {
+    let (mut at, mut carry) = (0, 0);
+    while let Some(block) = text[at..].first_chunk() {
+        let block = Block::of(simd, block, carry);
+        if let Some(end) = block.end(text, at) {
+            return end;
         }
-        if ends != 0 {
-            let offset = ends.trailing_zeros();
-            // A byte that is not a valid escape ends the prefix before its backslash.
-            return at + offset as usize - (escaped >> offset & 1) as usize;
-        }
-        at += BLOCK;
+        (at, carry) = (at + BLOCK, block.carry);
     }
-}
-
-/// Returns the block at the end of a text: the bytes after it are control characters.
-#[cold]
-fn last_block(rest: &[u8]) -> [u8; BLOCK] {
+    // The bytes after the text are control characters.
     let mut block = [0; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    block
+    block[..text.len() - at].copy_from_slice(&text[at..]);
+    Block::of(simd, &block, carry).end(text, at).unwrap_or(text.len())
 }
 
 /// Masks with one bit for each byte of a block, that of the first byte lowest.
-struct Masks {
-    quotes: u64,
-    backslashes: u64,
-    controls: u64,
-    /// The bytes that are usual after a backslash.
-    usual: u64,
-}
-
-impl Masks {
-    #[inline(always)]
-    fn of<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Self {
-        let bytes = u8x64::simd_from(simd, *block);
-        let (quotes, backslashes) = (bytes.simd_eq(b'"'), bytes.simd_eq(b'\\'));
-        let letters = bytes.simd_eq(b'n') | bytes.simd_eq(b't') | bytes.simd_eq(b'r');
-        Self {
-            quotes: quotes.to_bitmask(),
-            backslashes: backslashes.to_bitmask(),
-            controls: bytes.simd_lt(0x20).to_bitmask(),
-            usual: (letters | quotes | backslashes).to_bitmask(),
-        }
-    }
-}
-
-/// Finds the bytes that are escaped, one block after the other.
-#[derive(Default)]
-struct Escapes {
+struct Block {
+    /// The control characters, and the quotation marks that are not escaped.
+    ends: u64,
+    /// The bytes after each backslash that is not escaped itself.
+    escaped: u64,
+    /// The escaped bytes that need a closer look.
+    unusual: u64,
     /// 1 if the first byte of the next block is escaped.
     carry: u64,
 }
 
-impl Escapes {
-    /// Returns the bytes after each backslash that is not escaped itself.
-    ///
-    /// # Source
-    /// The algorithm of simdjson (`json_escape_scanner`): a subtraction carries a bit through each run of backslashes, so that
-    /// every second one is found, whatever the length of the run.
+impl Block {
     #[inline(always)]
-    fn next(&mut self, backslashes: u64) -> u64 {
-        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-        let starts = backslashes & !self.carry;
-        let codes = ((starts << 1 | ODD).wrapping_sub(starts)) ^ ODD;
-        let escaped = codes ^ (backslashes | self.carry);
-        self.carry = (codes & backslashes) >> (BLOCK - 1);
-        escaped
+    fn of<S: Simd>(simd: S, block: &[u8; BLOCK], carry: u64) -> Self {
+        let bytes = u8x64::simd_from(simd, *block);
+        let (quotes, backslashes) = (bytes.simd_eq(b'"'), bytes.simd_eq(b'\\'));
+        let letters = bytes.simd_eq(b'n') | bytes.simd_eq(b't') | bytes.simd_eq(b'r');
+        let usual = (letters | quotes | backslashes).to_bitmask();
+        let controls = bytes.simd_lt(0x20).to_bitmask();
+        let (escaped, carry) = escaped(backslashes.to_bitmask(), carry);
+        Self { ends: controls | quotes.to_bitmask() & !escaped, escaped, unusual: escaped & !usual, carry }
     }
+
+    /// Returns the end of the prefix of `text`, if it is in this block, which starts at `at`.
+    #[inline(always)]
+    fn end(&self, text: &[u8], at: usize) -> Option<usize> {
+        let mut ends = self.ends;
+        if self.unusual != 0 {
+            ends |= first_invalid(self.unusual, text, at);
+        }
+        let offset = ends.trailing_zeros();
+        // A byte that is not a valid escape ends the prefix before its backslash, maybe the last byte of the block before.
+        (ends != 0).then(|| at + offset as usize - (self.escaped >> offset & 1) as usize)
+    }
+}
+
+/// Returns the bytes after each of `backslashes` that is not escaped itself, and the carry for the next block. `carry` is 1 if the
+/// first byte is escaped.
+///
+/// # Source
+/// The algorithm of simdjson (`json_escape_scanner`): a subtraction carries a bit through each run of backslashes, so that
+/// every second one is found, whatever the length of the run.
+#[inline(always)]
+fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let starts = backslashes & !carry;
+    let codes = (starts << 1 | ODD).wrapping_sub(starts) ^ ODD;
+    (codes ^ (backslashes | carry), (codes & backslashes) >> (BLOCK - 1))
+}
+
+/// Returns the bit of the first byte of `escaped` that makes no valid escape, or 0. `escaped` is a mask of the block of `text` at `at`.
+#[cold]
+fn first_invalid(mut escaped: u64, text: &[u8], at: usize) -> u64 {
+    while escaped != 0 {
+        let offset = escaped.trailing_zeros() as usize;
+        if escape(&text[at + offset - 1..]).is_none() {
+            return 1 << offset;
+        }
+        escaped &= escaped - 1;
+    }
+    0
 }
 
 /// Returns the length of the escape that `text` starts with, or `None` if it is not valid or not complete. The first byte
@@ -143,16 +126,6 @@ fn escape(text: &[u8]) -> Option<usize> {
         b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
         _ => None,
     }
-}
-
-/// Returns the high bit of each byte of `word` that is a quotation mark, a backslash or a control character. Bits above the
-/// lowest one may be wrong.
-fn special_in_word(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGHS: u64 = ONES << 7;
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    is(b'"') | is(b'\\') | below(word, 0x20)
 }
 
 #[cfg(test)]
@@ -183,8 +156,11 @@ mod tests {
         let shown = String::from_utf8_lossy(text);
         assert_eq!(prefix(text), expected, "{shown:?}");
         assert_eq!(in_bytes(text), expected, "{shown:?}, byte by byte");
+        let is_short = text.len() >= START && text.get(expected) == Some(&b'"') && expected < START;
+        let is_plain = !text[..expected].contains(&b'\\');
+        assert_eq!(short(text), (is_short && is_plain).then_some(expected), "{shown:?}, as a short one");
         for level in levels() {
-            let found = dispatch!(level, simd => in_blocks(simd, text, 0));
+            let found = dispatch!(level, simd => in_blocks(simd, text));
             assert_eq!(found, expected, "{shown:?}, {level:?}");
         }
     }
