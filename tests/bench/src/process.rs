@@ -47,8 +47,6 @@ impl Process {
 pub(crate) fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
-    // Several relays run beside each other, and no run writes to the data of the user.
-    command.env("CC_RELAY_ADMIN__ENABLED", "false").env("CC_RELAY_USAGE__ENABLED", "false");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -9,6 +9,8 @@ use crate::upstream::handle::{Protocol, Upstream};
 
 /// The key that clients send.
 pub(crate) const CLIENT_KEY: &str = "sk-bench-3f9d0c5a7e1b42688d64";
+/// The address of the admin listener: a free port.
+const ADMIN: &str = "127.0.0.1:0";
 
 /// A configuration of cc-relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +41,22 @@ impl Variant {
         }
     }
 
-    /// Returns the text of the configuration. JSON is YAML.
+    /// Returns the text of the configuration. JSON is YAML. The relay writes its ledger and its log to the directory `data`.
     pub(crate) fn text(
         self,
         address: SocketAddr,
         upstream: &Upstream,
         protocol: Protocol,
-        directory: &Path,
+        data: &Path,
     ) -> String {
-        let url = upstream.url(protocol);
+        // Several relays run beside each other, and none writes to the data of the user.
+        let (url, ledger) = (upstream.url(protocol), data.join("usage.db"));
         if let Self::Keys(count) = self {
-            return many_keys(address, &url, count);
+            return many_keys(address, &url, count, &ledger);
         }
-        let mut config = json!({"server": {"listen": address.to_string()}});
+        let mut config = json!({
+            "server": {"listen": address.to_string()}, "admin": {"listen": ADMIN}, "usage": {"path": ledger},
+        });
         let mut lone = anthropic(&url, 1);
         if protocol != Protocol::Plain {
             lone["ca_file"] = json!(upstream.ca_file());
@@ -66,7 +71,7 @@ impl Variant {
                 }
                 Value::Array(providers)
             }
-            Self::AllFeatures => return all_features(config, &url, directory).to_string(),
+            Self::AllFeatures => return all_features(config, &url, data).to_string(),
             Self::Lone | Self::Keys(_) => json!([lone]),
         };
         config.to_string()
@@ -109,7 +114,7 @@ fn vendors() -> Vec<Value> {
     vec![vendor("zai"), vendor("minimax")]
 }
 
-fn all_features(mut config: Value, url: &str, directory: &Path) -> Value {
+fn all_features(mut config: Value, url: &str, data: &Path) -> Value {
     let client = |name: &str, key: &str| {
         json!({
             "name": name, "key": key,
@@ -134,16 +139,16 @@ fn all_features(mut config: Value, url: &str, directory: &Path) -> Value {
     provider["fetch_images"] = json!(true);
     config["providers"] = json!([provider]);
     config["routing"] = json!({"strategy": "failover", "debug": true, "on_stream_break": "error_event"});
-    let log = directory.join("relay.log");
+    let log = data.join("relay.log");
     config["logging"] = json!({"level": "info", "format": "json", "output": log});
     config
 }
 
-fn many_keys(address: SocketAddr, url: &str, count: usize) -> String {
+fn many_keys(address: SocketAddr, url: &str, count: usize, ledger: &Path) -> String {
     let keys: String =
         (0..count).map(|number| format!("  {{ key = \"{}\" }},\n", upstream_key(number))).collect();
     format!(
-        "[server]\nlisten = \"{address}\"\n\n[[providers]]\nname = \"anthropic\"\ntype = \"anthropic\"\n\
+        "[server]\nlisten = \"{address}\"\n\n[admin]\nlisten = \"{ADMIN}\"\n\n[usage]\npath = {ledger:?}\n\n[[providers]]\nname = \"anthropic\"\ntype = \"anthropic\"\n\
          base_url = \"{url}\"\npassthrough = false\nkeys = [\n{keys}]\n"
     )
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::{Kind, Lab, Peer, Spec, Variant, servers};
+use super::{Kind, Lab, Peer, Spec, servers};
 use crate::Result;
 use crate::client::connection::Connection;
 use crate::listen::free_address;
@@ -106,17 +106,15 @@ fn arguments(
             command.arg(write("envoy.yaml", servers::envoy(address, upstream))?);
         }
         Kind::Relay(variant) => {
-            command
-                .arg("--config")
-                .arg(write(variant.file_name(), relay(variant, lab, spec, address, directory))?);
+            // The relay watches the directory of its configuration. It writes elsewhere, as an installed one does.
+            let data = directory.join("data");
+            std::fs::create_dir(&data)?;
+            let config = variant.text(address, &lab.upstream, spec.protocol, &data);
+            command.arg("--config").arg(write(variant.file_name(), config)?);
         }
         Kind::Direct | Kind::External(_) => {}
     }
     Ok(())
-}
-
-fn relay(variant: Variant, lab: &Lab, spec: &Spec, address: SocketAddr, directory: &Path) -> String {
-    variant.text(address, &lab.upstream, spec.protocol, directory)
 }
 
 /// Waits until the process accepts connections and, with `health`, `GET /health` succeeds.
