@@ -26,8 +26,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use self::headers::with_security_headers;
 use crate::body::Body;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, SharedHosts, request_id_layer, sensitive_request_headers,
-    sensitive_response_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, SharedHosts, mark_request, mark_response, request_id_layer,
 };
 use crate::layers::{LayerBody, RequestService};
 use crate::linger::LingerLayer;
@@ -96,8 +95,8 @@ impl Site {
         let hosts = SharedHosts::new(server.allowed_hosts.clone());
         let stack = ServiceBuilder::new()
             .map_response(with_security_headers) // of every response, errors included
-            .layer(sensitive_request_headers()) // no layer prints a credential
-            .layer(sensitive_response_headers())
+            .map_request(mark_request) // no layer prints a credential
+            .map_response(mark_response)
             .layer(request_id_layer()) // an error can be found in the log
             .map_response(|response: Response<_>| response.map(Body::new)) // listeners serve this type
             .layer(RecordLayer::new()) // the record of a request names it, and has no subscriber

@@ -46,8 +46,8 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, request_id_layer, sensitive_request_headers,
-    sensitive_response_headers, trace_layer, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, mark_request, mark_response, request_id_layer, trace_layer,
+    with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -233,8 +233,8 @@ impl Admission {
     pub fn edge(self) -> Relay {
         let Context { config, original, options, before, signatures, limits } = *self.context;
         let stack = ServiceBuilder::new()
-            .layer(sensitive_request_headers()) // no layer prints a credential
-            .layer(sensitive_response_headers())
+            .map_request(mark_request) // no layer prints a credential
+            .map_response(mark_response)
             .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
             .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record

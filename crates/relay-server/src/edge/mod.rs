@@ -25,5 +25,5 @@ pub(crate) use framing::FramingLayer;
 pub(crate) use host::SharedHosts;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
-pub(crate) use sensitive::{sensitive_request_headers, sensitive_response_headers};
+pub(crate) use sensitive::{mark_request, mark_response};
 pub(crate) use trace::trace_layer;
