@@ -369,7 +369,7 @@ impl<P: Provider> Shared<P> {
             && converted.body().as_whole() == Some(&bytes)
         {
             let (stats, on_thinking) = (attempt.take_stats(), || self.refusals.on_thinking(now));
-            let answer = message_body::answer(converted, bytes, report, stats, on_thinking);
+            let answer = message_body::answer(converted, &bytes, *report, stats, on_thinking);
             return Ok(Begun::Answer(Answer { limits, ..answer }));
         }
         let converted = match is_unstreamed {
