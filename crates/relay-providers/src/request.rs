@@ -50,7 +50,7 @@ struct Parts {
     endpoint: Endpoint,
     query: Option<Box<str>>,
     headers: HeaderMap,
-    body: Arc<MessagesBody>,
+    body: MessagesBody,
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
@@ -69,7 +69,7 @@ impl RelayRequest {
             endpoint,
             query,
             headers,
-            body: Arc::new(body),
+            body,
             client: None,
             keys_allowed: true,
             deadline: None,
@@ -142,12 +142,6 @@ impl RelayRequest {
     #[must_use]
     pub fn body(&self) -> &MessagesBody {
         &self.0.body
-    }
-
-    /// The client's body for work that outlives the request. It is shared, without a copy.
-    #[must_use]
-    pub fn shared_body(&self) -> Arc<MessagesBody> {
-        Arc::clone(&self.0.body)
     }
 
     /// The values that were added with [`with_extension`](Self::with_extension).

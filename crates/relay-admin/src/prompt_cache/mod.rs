@@ -191,7 +191,7 @@ impl RecordSubscriber for PromptCache {
             return;
         }
         if let Some(key) = SessionKey::of(&handle.snapshot()) {
-            self.push(Job::Received { id: handle.id().clone(), key, body: request.shared_body() });
+            self.push(Job::Received { id: handle.id().clone(), key, body: request.body().clone() });
         }
     }
 

@@ -17,7 +17,7 @@ const BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) enum Job {
     /// The prompt of a request is to be read.
-    Received { id: RequestId, key: SessionKey, body: Arc<MessagesBody> },
+    Received { id: RequestId, key: SessionKey, body: MessagesBody },
     /// A request has ended.
     Finished(Arc<RequestRecord>),
 }
@@ -84,11 +84,7 @@ mod tests {
     fn received(size: usize) -> Job {
         let text = format!(r#"{{"model":"m","system":"{}"}}"#, "x".repeat(size));
         let body = MessagesBody::parse(text.into()).unwrap();
-        Job::Received {
-            id: RequestId::random(),
-            key: SessionKey { client: None, session: "s".into() },
-            body: Arc::new(body),
-        }
+        Job::Received { id: RequestId::random(), key: SessionKey { client: None, session: "s".into() }, body }
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
             let children = |node: Node<'_>| node.members().map(Node::span).collect::<Vec<_>>();
             assert_eq!(children(block), children(*expected));
         }
-        body.blocks.get().is_some_and(|blocks| blocks.places.is_some())
+        body.0.blocks.get().is_some_and(|blocks| blocks.places.is_some())
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Edits {
         if !self.removed.is_empty() {
             return self.replace(body, "model", &value);
         }
-        for Value { span, .. } in &body.fields.model {
+        for Value { span, .. } in &body.0.fields.model {
             self.replaced.insert(span.start, (span.end, value.clone()));
         }
     }
@@ -120,9 +120,9 @@ impl Edits {
     /// Returns `body` with the changes applied.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
-        let mut changes = body.seals.changes();
-        let payload = self.apply_to_pieces(&body.bytes, std::slice::from_ref(&body.bytes), &mut changes);
-        if changes.are_harmless() { payload.with_seals(body.seals.clone()) } else { payload }
+        let mut changes = body.0.seals.changes();
+        let payload = self.apply_to_pieces(&body.0.bytes, std::slice::from_ref(&body.0.bytes), &mut changes);
+        if changes.are_harmless() { payload.with_seals(body.0.seals.clone()) } else { payload }
     }
 
     /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.
@@ -151,12 +151,12 @@ impl Edits {
         let Span { start, end } = node.span();
         let mut text = Vec::with_capacity(end - start);
         let mut at = start;
-        self.splice(&body.bytes, start..end, &mut |span, value| {
-            text.extend_from_slice(&body.bytes[at..span.start]);
+        self.splice(&body.0.bytes, start..end, &mut |span, value| {
+            text.extend_from_slice(&body.0.bytes[at..span.start]);
             text.extend_from_slice(value);
             at = span.end;
         });
-        text.extend_from_slice(&body.bytes[at..end]);
+        text.extend_from_slice(&body.0.bytes[at..end]);
         text.into()
     }
 
@@ -565,12 +565,12 @@ mod tests {
             prop_assert_eq!(serde_json::from_slice::<Value>(&rendered).unwrap(), value);
             let mut end = 0;
             let mut spans = Vec::new();
-            edits.splice(&body.bytes, 0..body.bytes.len(), &mut |span, _| spans.push(span));
+            edits.splice(&body.0.bytes, 0..body.0.bytes.len(), &mut |span, _| spans.push(span));
             for span in spans {
                 prop_assert!(end <= span.start);
                 end = span.end;
                 for at in span {
-                    let is_between = matches!(body.bytes[at], b',' | b' ' | b'\n' | b'\r' | b'\t');
+                    let is_between = matches!(body.0.bytes[at], b',' | b' ' | b'\n' | b'\r' | b'\t');
                     prop_assert!(is_between || changed.iter().any(|item| item.contains(&at)), "byte {}", at);
                 }
             }

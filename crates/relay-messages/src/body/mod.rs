@@ -76,7 +76,7 @@ pub enum BodyError {
     ModelNotText,
 }
 
-/// A checked request body with the fields that the relay reads. Clones share the bytes.
+/// A checked request body with the fields that the relay reads. Clones share it.
 ///
 /// ```
 /// use relay_messages::MessagesBody;
@@ -95,7 +95,11 @@ pub enum BodyError {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct MessagesBody {
+pub struct MessagesBody(Arc<Parts>);
+
+/// The bytes of a body, and what has been read of them.
+#[derive(Debug)]
+struct Parts {
     bytes: Bytes,
     model: Arc<str>,
     stream: bool,
@@ -115,7 +119,8 @@ impl MessagesBody {
     /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a string of 1 to 256 bytes.
     /// Nothing else is validated: the upstream decides which values its fields accept.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
-        let fields = Scan::new(&bytes).finish()?;
+        let mut fields = Fields::default();
+        Scan::new(&bytes, &mut fields).finish()?;
         Self::new(bytes, fields)
     }
 
@@ -132,15 +137,11 @@ impl MessagesBody {
     where
         P: Future<Output = ()>,
     {
-        let fields = {
-            let mut scan = Scan::new(&bytes);
-            loop {
-                match scan.advance(turn.get())? {
-                    Some(fields) => break fields,
-                    None => pause().await,
-                }
-            }
-        };
+        let mut fields = Fields::default();
+        let mut scan = Scan::new(&bytes, &mut fields);
+        while !scan.advance(turn.get())? {
+            pause().await;
+        }
         Self::new(bytes, fields)
     }
 
@@ -159,7 +160,7 @@ impl MessagesBody {
             return Err(BodyError::ModelTooLong { found: model.len() });
         }
         let at = |value: &Value| &bytes[value.span.clone()];
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             model: (&*model).into(),
             stream: fields.stream.as_ref().is_some_and(|value| at(value) == b"true"),
             max_tokens: fields
@@ -171,73 +172,73 @@ impl MessagesBody {
             seals,
             blocks: OnceLock::new(),
             bytes,
-        })
+        })))
     }
 
     /// The bytes as the client sent them.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The model that the client requested; never empty.
     #[must_use]
     pub fn model(&self) -> &Arc<str> {
-        &self.model
+        &self.0.model
     }
 
     /// Returns `true` if the client requests a stream: `stream` is `true`.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.stream
+        self.0.stream
     }
 
     /// Returns `max_tokens`, if it is a non-negative integer.
     #[must_use]
     pub fn max_tokens(&self) -> Option<u64> {
-        self.max_tokens
+        self.0.max_tokens
     }
 
     /// Returns `metadata.user_id`, if it is a string. Claude Code sends a JSON text with `session_id` in it.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
-        self.user_id.as_deref()
+        self.0.user_id.as_deref()
     }
 
     /// The JSON text of `system`, a string or an array.
     #[must_use]
     pub fn system(&self) -> Option<Bytes> {
-        self.slice(self.fields.system.as_ref())
+        self.slice(self.0.fields.system.as_ref())
     }
 
     /// The JSON text of `messages`.
     #[must_use]
     pub fn messages(&self) -> Option<Bytes> {
-        self.slice(self.fields.messages.as_ref())
+        self.slice(self.0.fields.messages.as_ref())
     }
 
     /// The JSON text of `tools`.
     #[must_use]
     pub fn tools(&self) -> Option<Bytes> {
-        self.slice(self.fields.tools.as_ref())
+        self.slice(self.0.fields.tools.as_ref())
     }
 
     /// The JSON text of the value of the last top-level member called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Bytes> {
-        self.view(name).map(|member| self.bytes.slice(member.span()))
+        self.view(name).map(|member| self.0.bytes.slice(member.span()))
     }
 
     /// The last top-level member called `name`, as a [`Node`] for reading the values inside it.
     #[must_use]
     pub fn view(&self, name: &str) -> Option<Node<'_>> {
-        let mut members = self.fields.members.iter().rev().map(|member| self.node(member));
+        let mut members = self.0.fields.members.iter().rev().map(|member| self.node(member));
         members.find(|member| member.is_called(name))
     }
 
     /// The top-level members, in order.
     pub fn members(&self) -> impl Iterator<Item = Node<'_>> {
-        self.fields.members.iter().map(|member| self.node(member))
+        self.0.fields.members.iter().map(|member| self.node(member))
     }
 
     /// The blocks of `system`, the tools, the blocks of messages and the blocks of the tool results in these.
@@ -247,14 +248,14 @@ impl MessagesBody {
 
     /// The blocks without some of those that have no member called `name`.
     pub(crate) fn blocks_with(&self, name: Option<&str>) -> impl Iterator<Item = Node<'_>> {
-        let kept = self.all_blocks().iter(&self.bytes, &self.fields.index, name);
+        let kept = self.all_blocks().iter(&self.0.bytes, &self.0.fields.index, name);
         let walked = kept.is_none().then(|| blocks::walk(|name| self.view(name)));
         kept.into_iter().flatten().chain(walked.into_iter().flatten())
     }
 
     /// The cache breakpoints in the body, in ascending order; at most 64.
     pub(crate) fn breakpoints(&self) -> impl Iterator<Item = Breakpoint<'_>> {
-        self.fields.breakpoints.starts().filter_map(|start| Breakpoint::at(&self.bytes, start))
+        self.0.fields.breakpoints.starts().filter_map(|start| Breakpoint::at(&self.0.bytes, start))
     }
 
     /// The types of content in the body. The first call reads every block; later calls return the cached
@@ -272,25 +273,25 @@ impl MessagesBody {
 
     /// The names of the types in the body, known without a walk.
     pub(crate) fn types(&self) -> Types<'_> {
-        Types::new(&self.fields.types, &self.bytes)
+        Types::new(&self.0.fields.types, &self.0.bytes)
     }
 
     fn all_blocks(&self) -> &Blocks {
-        self.blocks.get_or_init(|| Blocks::of(self.bytes.len(), |name| self.view(name)))
+        self.0.blocks.get_or_init(|| Blocks::of(self.0.bytes.len(), |name| self.view(name)))
     }
 
     /// The offset of the body's opening brace, the first byte that is not white space.
     fn opening(&self) -> usize {
-        self.bytes.iter().position(|&byte| byte == b'{').unwrap_or_default()
+        self.0.bytes.iter().position(|&byte| byte == b'{').unwrap_or_default()
     }
 
     fn node(&self, Member { key, value, inside }: &Member) -> Node<'_> {
-        let inside = self.fields.index.inside(inside.clone());
-        Node::new(&self.bytes, value.kind, key.clone(), value.span.clone(), inside)
+        let inside = self.0.fields.index.inside(inside.clone());
+        Node::new(&self.0.bytes, value.kind, key.clone(), value.span.clone(), inside)
     }
 
     fn slice(&self, value: Option<&Value>) -> Option<Bytes> {
-        value.map(|value| self.bytes.slice(value.span.clone()))
+        value.map(|value| self.0.bytes.slice(value.span.clone()))
     }
 }
 
@@ -361,7 +362,7 @@ mod tests {
                 parse(format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{block}]}}]}}"#))
                     .unwrap();
             assert_eq!(body.has_images_by_url(), expected, "{block}");
-            assert_eq!(body.blocks.get().is_some(), is_walked, "{block}");
+            assert_eq!(body.0.blocks.get().is_some(), is_walked, "{block}");
         }
         check(r#"{"type":"image","source":{"type":"url","url":"https://example.com"}}"#, true, true);
         check(r#"{"type":"im\u0061ge","source":{"type":"url","url":"https://example.com"}}"#, true, true);
@@ -432,7 +433,7 @@ mod tests {
 
             object["model"] = Json::from(new.as_str());
             prop_assert_eq!(serde_json::from_slice::<Map<String, Json>>(&edited).unwrap(), object);
-            let span = body.fields.model[0].span.clone();
+            let span = body.0.fields.model[0].span.clone();
             prop_assert_eq!(&edited[..span.start], &text[..span.start]);
             prop_assert!(edited.ends_with(&text[span.end..]));
         }

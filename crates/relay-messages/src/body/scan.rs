@@ -67,7 +67,8 @@ pub(super) struct Scan<'a> {
     /// The number of bytes that are known to be UTF-8.
     checked: usize,
     scanner: Scanner<'a, Recorder<'a>>,
-    fields: Fields,
+    /// The fields that have been found. They are too large to be moved.
+    fields: &'a mut Fields,
     /// The last member called `metadata`, as its index.
     metadata: Option<usize>,
     next: Next,
@@ -89,29 +90,27 @@ enum Next {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    /// Starts a scan that adds its findings to `fields`, which are empty.
+    pub(super) fn new(body: &'a [u8], fields: &'a mut Fields) -> Self {
         let scanner = Scanner::new(body, Recorder::new(body));
-        Self { body, checked: 0, scanner, fields: Fields::default(), metadata: None, next: Next::Opening }
+        Self { body, checked: 0, scanner, fields, metadata: None, next: Next::Opening }
     }
 
     /// Reads the whole body.
-    pub(super) fn finish(mut self) -> Result<Fields, ScanError> {
-        loop {
-            if let Some(fields) = self.advance(usize::MAX)? {
-                return Ok(fields);
-            }
-        }
+    pub(super) fn finish(mut self) -> Result<(), ScanError> {
+        while !self.advance(usize::MAX)? {}
+        Ok(())
     }
 
-    /// Reads about `turn` further bytes, or all that are left. Returns the fields once the whole body has been read, after which
-    /// there must be no further call.
-    pub(super) fn advance(&mut self, turn: usize) -> Result<Option<Fields>, ScanError> {
+    /// Reads about `turn` further bytes, or all that are left. Returns `true` once the whole body has been read, after which there
+    /// must be no further call.
+    pub(super) fn advance(&mut self, turn: usize) -> Result<bool, ScanError> {
         let end = self.scanner.position().saturating_add(turn);
         loop {
             let window = self.scanner.position().saturating_add(WINDOW).min(end);
             self.check_encoding(window)?;
             let result = self.advance_to(EndAt(window));
-            if !matches!(result, Ok(None)) {
+            if !matches!(result, Ok(false)) {
                 // A body that is not UTF-8 is refused for that, whatever else is wrong, so that the reason does not depend on turns.
                 self.check_encoding(self.body.len())?;
             } else if window < end {
@@ -121,12 +120,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn advance_to(&mut self, end: EndAt) -> Result<Option<Fields>, ScanError> {
+    fn advance_to(&mut self, end: EndAt) -> Result<bool, ScanError> {
         loop {
             match &mut self.next {
                 Next::Opening => {
                     if self.opens_and_closes()? {
-                        return self.fields().map(Some);
+                        return self.complete();
                     }
                 }
                 Next::Member => {
@@ -135,16 +134,16 @@ impl<'a> Scan<'a> {
                     self.next = Next::Value { key, from, skip };
                 }
                 Next::Value { key, from, skip } => {
-                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(None) };
+                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(false) };
                     let (key, from) = (key.clone(), *from);
                     self.add(key, value, from)?;
                     if self.closes()? {
-                        return self.fields().map(Some);
+                        return self.complete();
                     }
                     self.next = Next::Member;
                 }
                 Next::Other(skip) => {
-                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(None) };
+                    let Some(value) = self.scanner.skip(skip, end)? else { return Ok(false) };
                     self.scanner.end()?;
                     return Err(ScanError::NotAnObject { found: value.kind.name() });
                 }
@@ -201,7 +200,7 @@ impl<'a> Scan<'a> {
 
     /// Adds a member of the top-level object. The places in its value start with the one of number `from`.
     fn add(&mut self, key: Span, value: Value, from: u32) -> Result<(), ScanError> {
-        let fields = &mut self.fields;
+        let fields = &mut *self.fields;
         if fields.members.len() == MAX_MEMBERS {
             return Err(ScanError::TooManyMembers);
         }
@@ -221,11 +220,11 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Checks that the body ends, and returns its fields.
-    fn fields(&mut self) -> Result<Fields, ScanError> {
+    /// Checks that the body ends, and completes the fields. Returns `true`.
+    fn complete(&mut self) -> Result<bool, ScanError> {
         self.scanner.end()?;
-        let mut fields = mem::take(&mut self.fields);
         let recorder = mem::replace(&mut self.scanner.recorder, Recorder::new(self.body));
+        let fields = &mut *self.fields;
         Recorded {
             index: fields.index,
             types: fields.types,
@@ -234,7 +233,7 @@ impl<'a> Scan<'a> {
         } = recorder.finish();
         let metadata = self.metadata.and_then(|at| fields.members.get(at));
         fields.user_id = metadata.and_then(|member| user_id(self.body, member, &fields.index));
-        Ok(fields)
+        Ok(true)
     }
 }
 
@@ -267,14 +266,17 @@ mod tests {
 
     /// Scans `body` in one turn.
     fn scan(body: &[u8]) -> Result<Fields, ScanError> {
-        Scan::new(body).finish()
+        let mut fields = Fields::default();
+        Scan::new(body, &mut fields).finish()?;
+        Ok(fields)
     }
 
     fn scan_in_turns(body: &[u8], turn: usize) -> Result<Fields, ScanError> {
-        let mut scan = Scan::new(body);
+        let mut fields = Fields::default();
+        let mut scan = Scan::new(body, &mut fields);
         // Each turn reads one byte at least.
         for _ in 0..2 * body.len() + 2 {
-            if let Some(fields) = scan.advance(turn)? {
+            if scan.advance(turn)? {
                 return Ok(fields);
             }
         }
@@ -370,8 +372,9 @@ mod tests {
 
     /// Counts the pauses of a scan in turns of `turn` bytes.
     fn pauses(body: &[u8], turn: usize) -> usize {
-        let mut scan = Scan::new(body);
-        (0..).find(|_| !matches!(scan.advance(turn), Ok(None))).unwrap()
+        let mut fields = Fields::default();
+        let mut scan = Scan::new(body, &mut fields);
+        (0..).find(|_| !matches!(scan.advance(turn), Ok(false))).unwrap()
     }
 
     #[test]
