@@ -17,6 +17,10 @@ pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta")
 const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];
 const REQUEST_PREFIXES: [&str; 3] = ["anthropic-", "x-claude-code-", "x-stainless-"];
 
+/// The headers that a provider and the connection add: the credential, the version of the API, the host, and the type and length
+/// of the body. Without room for them, the map grows.
+const ADDED: usize = 5;
+
 /// Returns `true` for a header of one connection (RFC 9110 section 7.6.1), which is not forwarded.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
@@ -77,7 +81,7 @@ const CORS_PREFIX: &str = "access-control-";
 /// an upstream without traces ignores them.
 #[must_use]
 pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(client.len());
+    let mut headers = HeaderMap::with_capacity(client.len() + ADDED);
     for (name, value) in client {
         let text = name.as_str();
         if REQUEST.contains(&text) || REQUEST_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {

@@ -39,12 +39,10 @@ impl ClientCredential {
         let mut kept = SmallVec::new();
         let mut subscription = false;
         for name in [X_API_KEY, AUTHORIZATION] {
-            let values: SmallVec<[HeaderValue; 1]> = headers.get_all(&name).iter().cloned().collect();
-            if values.is_empty() {
-                continue;
-            }
-            headers.remove(&name);
-            for mut value in values {
+            let further: SmallVec<[HeaderValue; 1]> =
+                headers.get_all(&name).iter().skip(1).cloned().collect();
+            // The removal returns the first value and drops the further ones.
+            for mut value in headers.remove(&name).into_iter().chain(further) {
                 let Some(token) = token(&name, &value) else { continue };
                 if token.is_empty() || token == PLACEHOLDER || !keep(token) {
                     continue;

@@ -23,6 +23,8 @@ const LEVELS: usize = 10;
 const BYTES_PER_PLACE: usize = 48;
 /// The number of places that a text of any size may have.
 const MIN_PLACES: usize = 16;
+/// The number of unused places that a finished index may keep.
+const SPARE: usize = 64;
 
 /// A long value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +145,10 @@ impl<'a> Recorder<'a> {
     }
 
     pub(super) fn finish(mut self) -> Recorded {
-        self.places.shrink_to_fit();
+        // To move a few places costs more than the memory is worth for the time of a request.
+        if self.places.capacity() - self.places.len() > SPARE {
+            self.places.shrink_to_fit();
+        }
         let types = self.types.finish();
         // A type that is not known may be that of thinking.
         let seals = self.seals.finish().filter(|_| types.are_complete());

@@ -268,8 +268,11 @@ impl RecordHandle {
                 last.by_model = ModelCost::of(billed.by_model, &last.model);
             }
             record.stop_reason = report.stop_reason.as_deref().map(Into::into);
-            if let Some(model) = &report.model {
-                record.model_served = Some(model.as_str().into());
+            // Most upstreams report the name that was sent, which is shared.
+            if let Some(model) = report.model.as_deref()
+                && record.model_served.as_deref() != Some(model)
+            {
+                record.model_served = Some(model.into());
             }
         }
     }
