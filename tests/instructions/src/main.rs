@@ -13,6 +13,8 @@
 //! | `message` | a request of 1 KB with an answer in one piece: authentication, routing, one attempt |
 //! | `keys-1000`, `keys-10000` | the same with so many keys of the provider |
 //! | `clients-10000` | the same with so many keys of clients |
+//! | `limited` | the same with limits of tokens for the keys of the provider, and all limits for those of clients |
+//! | `mapped` | the same with another name of the model at the upstream, which the answer shows as the client's |
 //! | `event` | an event with 80 bytes of text in a stream |
 //! | `message-150000` | a request of 150 KB, as Claude Code sends it, with an answer of six events |
 //! | `shown` | a request as in `message`, with prices and the subscribers of the admin API |
@@ -71,8 +73,8 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "keys-1000" => (1000, 10),
         "keys-10000" => (10_000, 10),
         "clients-10000" => (10, 10_000),
-        "message" | "event" | "message-150000" | "logged-event" | "shown" | "observed" | "observed-event"
-        | "observed-150000" => (10, 10),
+        "message" | "limited" | "mapped" | "event" | "message-150000" | "logged-event" | "shown"
+        | "observed" | "observed-event" | "observed-150000" => (10, 10),
         other => return Err(format!("unknown stage: {other}").into()),
     };
     if stage == "logged-event" {
@@ -86,7 +88,7 @@ async fn run(stage: &str, count: usize) -> Result<()> {
     };
     let body = if is_long { claude_code::request(150_000) } else { short(is_stream) };
     let is_observed = stage.starts_with("observed");
-    let config = config(keys, clients, is_observed)?;
+    let config = config(keys, clients, Extras::of(stage))?;
     let observers = match stage {
         "shown" => Some(Observers::live(&config)?),
         _ => is_observed.then(|| Observers::all(&config)).transpose()?,
@@ -120,7 +122,8 @@ async fn count_records(count: usize) -> Result<()> {
             *kept = Some(Arc::clone(record));
         }
     };
-    let builder = Relay::builder(config(10, 10, false)?).with_connector(connector(Reply::message()));
+    let builder =
+        Relay::builder(config(10, 10, Extras::default())?).with_connector(connector(Reply::message()));
     let relay = builder.on_finished(keep).build()?;
     send(&relay, short(false).into()).await?;
     let record = kept.lock().map_err(|_| "a subscriber panicked")?.take().ok_or("no record")?;
@@ -131,18 +134,50 @@ async fn count_records(count: usize) -> Result<()> {
     Ok(())
 }
 
+/// The settings of a stage, beside those that each of them has.
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    /// Of each key of the provider.
+    key: &'static str,
+    /// Of each key of a client.
+    client: &'static str,
+    /// Of the provider.
+    provider: &'static str,
+}
+
+impl Extras {
+    fn of(stage: &str) -> Self {
+        match stage {
+            "limited" => Self {
+                key: ", rpm_limit: 1000000, itpm_limit: 1000000000, otpm_limit: 1000000000",
+                client: ", tpm_limit: 1000000000, max_concurrent: 100",
+                ..Self::default()
+            },
+            "mapped" => Self {
+                provider: "    model_mapping: { claude-opus-5-5: upstream-opus }\n",
+                ..Self::default()
+            },
+            _ if stage.starts_with("observed") => Self { client: ", budget_usd: 1000000", ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+}
+
 /// Returns the configuration of a relay with so many keys for its provider and for its clients.
-fn config(keys: usize, clients: usize, has_budgets: bool) -> Result<Config> {
-    let mut text =
-        "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n    keys:\n"
-            .to_owned();
+fn config(keys: usize, clients: usize, extras: Extras) -> Result<Config> {
+    let Extras { key: of_key, client: of_client, provider } = extras;
+    let mut text = format!(
+        "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n{provider}    keys:\n"
+    );
     for key in 0..keys {
-        writeln!(text, "      - {{ key: provider-key-{key:06}, name: p{key} }}")?;
+        writeln!(text, "      - {{ key: provider-key-{key:06}, name: p{key}{of_key} }}")?;
     }
     text.push_str("server:\n  auth:\n    api_keys:\n");
     for key in 0..clients {
-        let budget = if has_budgets { ", budget_usd: 1000000" } else { "" };
-        writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000{budget} }}")?;
+        writeln!(
+            text,
+            "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000{of_client} }}"
+        )?;
     }
     Ok(Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config)
 }
