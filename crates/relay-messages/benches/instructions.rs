@@ -7,7 +7,7 @@
 //! ```
 //! The work of one request is the difference of two runs, divided by the difference of their counts. The stages are `parse`,
 //! `anthropic`, `bedrock`, `vertex`, `fallbacks` (three providers that are not called), `thinking` (of which some may be another
-//! owner's), `estimate`, `sample` and `prompt` (the hashes of its blocks, of which the
+//! owner's), `estimate`, `length` and `prompt` (the hashes of its blocks, of which the
 //! turn before had the most). Without arguments, the program does nothing.
 
 mod claude_code;
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::Request;
 use relay_messages::{
     Adapter, Edits, MessagesBody, Payload, PromptDigest, RefusalMemory, RefusalScope, SignatureOwner,
-    ThinkingProvenance, estimate_tokens, estimate_tokens_by_sample,
+    ThinkingProvenance, estimate_tokens, estimate_tokens_by_length,
 };
 use relay_stream::thinking::ThinkingId;
 
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
                 black_box(PromptDigest::of_turn(&body, &[before]));
                 (0, None)
             }
-            "sample" => (estimate_tokens_by_sample(&body), None),
+            "length" => (estimate_tokens_by_length(&body), None),
             _ => (0, Some(self.send(&body))),
         }
     }

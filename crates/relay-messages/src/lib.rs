@@ -64,7 +64,7 @@ pub use capabilities::{Adapter, Replaced};
 pub use cut::cut;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};
-pub use estimate::{estimate_tokens, estimate_tokens_by_sample};
+pub use estimate::{estimate_tokens, estimate_tokens_by_length};
 pub use model_cache::ModelCache;
 pub use prompt::{CacheTtl, ChangeKind, PromptChange, PromptDigest, PromptPart};
 pub use rate_limits::{RateLimit, RateLimits};

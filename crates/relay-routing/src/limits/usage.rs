@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use relay_messages::{MessagesBody, estimate_tokens_by_sample};
+use relay_messages::{MessagesBody, estimate_tokens_by_length};
 use relay_providers::StreamReport;
 
 /// The tokens that one request is expected to use. The input of a body is estimated on the first use of the value.
@@ -26,10 +26,10 @@ impl<'a> RequestCost<'a> {
         Self { body: Some(body), input: OnceCell::from(input), has_tokens: true }
     }
 
-    /// Returns the input tokens that the length of the body and a sample of its text suggest. The ratio that is learned from the
-    /// counts of the upstream corrects them.
+    /// Returns the input tokens that the length of the body suggests. The ratio that is learned from the counts of the upstream
+    /// corrects them.
     pub(crate) fn input_tokens(&self) -> u64 {
-        *self.input.get_or_init(|| self.body.map_or(0, estimate_tokens_by_sample))
+        *self.input.get_or_init(|| self.body.map_or(0, estimate_tokens_by_length))
     }
 
     /// Returns `max_tokens` of the request.
