@@ -13,28 +13,20 @@ use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 
-/// The names of the headers of each limit, in the order of the fields of [`RateLimits`]: limit, remaining and reset.
-static NAMES: [[HeaderName; 3]; 4] = [
-    [
-        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
-        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
-        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
-    ],
-    [
-        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
-        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
-        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
-    ],
-    [
-        HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
-        HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
-        HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
-    ],
-    [
-        HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
-        HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
-        HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
-    ],
+/// The names of the headers: limit, remaining and reset of each limit, in the order of the fields of [`RateLimits`].
+static NAMES: [HeaderName; 12] = [
+    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
+    HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
 ];
 
 /// The number of bytes reserved for the values of all headers. Longer values cost another allocation.
@@ -158,20 +150,42 @@ impl RateLimits {
     /// Writes the limits into `headers`, in the place of those of the same kind. `now` is the time of day that the resets
     /// are relative to. A value that is `None` has no header.
     pub fn write(&self, headers: &mut HeaderMap, now: SystemTime) {
-        // All values are slices of one buffer.
-        let mut text = BytesMut::with_capacity(VALUES_LENGTH);
-        let limits = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
-        for ([limit_name, remaining_name, reset_name], limit) in NAMES.iter().zip(limits) {
-            for (name, number) in [(limit_name, limit.limit), (remaining_name, limit.remaining)] {
-                let Some(number) = number else { continue };
-                let written = write!(text, "{number}");
-                insert_written(headers, name, &mut text, written);
-            }
-            if let Some(reset) = limit.reset_after.and_then(|after| now.checked_add(after)) {
-                let written = write_rfc3339(&mut text, reset);
-                insert_written(headers, reset_name, &mut text, written);
+        let values = self.values(now);
+        let mut found = [0; NAMES.len()];
+        // To compare the few names of a response costs less than to hash these long ones.
+        for (name, place) in headers.iter_mut().filter(|(name, _)| name.as_str().starts_with(PREFIX)) {
+            if let Some(at) = NAMES.iter().position(|known| known == name)
+                && let Some(value) = &values[at]
+            {
+                *place = value.clone();
+                found[at] += 1;
             }
         }
+        let others = || (0..NAMES.len()).filter(|at| found[*at] != 1 && values[*at].is_some());
+        headers.reserve(others().count());
+        for at in others() {
+            if let Some(value) = &values[at] {
+                headers.insert(NAMES[at].clone(), value.clone());
+            }
+        }
+    }
+
+    /// Returns the values of the headers, in the order of [`NAMES`].
+    fn values(&self, now: SystemTime) -> [Option<HeaderValue>; NAMES.len()] {
+        // All values are slices of one buffer.
+        let mut text = BytesMut::with_capacity(VALUES_LENGTH);
+        let mut values = [const { None }; NAMES.len()];
+        let limits = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
+        for (RateLimit { limit, remaining, reset_after }, places) in
+            limits.into_iter().zip(values.chunks_exact_mut(3))
+        {
+            for (place, number) in places.iter_mut().zip([limit, remaining]) {
+                *place = number.and_then(|number| value(&mut text, |text| write!(text, "{number}")));
+            }
+            let reset = reset_after.and_then(|after| now.checked_add(after));
+            places[2] = reset.and_then(|reset| value(&mut text, |text| write_rfc3339(text, reset)));
+        }
+        values
     }
 
     /// Returns the time until the last of the exhausted limits is replenished, or `None` if none is
@@ -182,26 +196,11 @@ impl RateLimits {
     }
 }
 
-/// Inserts the header `name` with the value in `text`, and empties `text`. If the value has not been `written`, the header
-/// is unchanged.
-fn insert_written(headers: &mut HeaderMap, name: &HeaderName, text: &mut BytesMut, written: fmt::Result) {
-    let value = HeaderValue::from_maybe_shared(text.split().freeze());
-    if let (Ok(()), Ok(value)) = (written, value) {
-        set(headers, name, value);
-    }
-}
-
-/// Sets the header `name`, in the place of all of its values.
-fn set(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    // To compare the few names of a response costs less than to hash this long one. An insertion can make the map grow even if
-    // it replaces a value.
-    let mut places = headers.iter_mut().filter(|(known, _)| *known == name);
-    match (places.next(), places.next()) {
-        (Some((_, place)), None) => *place = value,
-        _ => {
-            headers.insert(name, value);
-        }
-    }
+/// Returns the value that `write` writes to `text`, and empties `text`. Returns `None` if it cannot be written.
+fn value(text: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> fmt::Result) -> Option<HeaderValue> {
+    let written = write(text);
+    let value = text.split().freeze();
+    written.ok().and_then(|()| HeaderValue::from_maybe_shared(value).ok())
 }
 
 #[cfg(test)]
