@@ -253,6 +253,11 @@ impl MessagesBody {
         kept.into_iter().flatten().chain(walked.into_iter().flatten())
     }
 
+    /// The seals of the thinking blocks.
+    pub(crate) fn seals(&self) -> &Seals {
+        &self.0.seals
+    }
+
     /// The cache breakpoints in the body, in ascending order; at most 64.
     pub(crate) fn breakpoints(&self) -> impl Iterator<Item = Breakpoint<'_>> {
         self.0.fields.breakpoints.starts().filter_map(|start| Breakpoint::at(&self.0.bytes, start))

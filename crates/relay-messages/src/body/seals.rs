@@ -56,6 +56,15 @@ impl Seals {
         }
     }
 
+    /// Returns the number of bytes of all seals, and `None` if the seals are not known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Unknown => None,
+            Self::Nothing => Some(0),
+            Self::All(sealed) => Some(sealed.places.iter().map(|(start, end)| u64::from(end - start)).sum()),
+        }
+    }
+
     /// Follows the changes of the text.
     pub(super) fn changes(&self) -> Changes<'_> {
         let places: &[Place] = if let Self::All(sealed) = self { &sealed.places } else { &[] };

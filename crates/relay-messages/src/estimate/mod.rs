@@ -20,9 +20,11 @@ use crate::body::MessagesBody;
 /// The bytes of JSON text for each token: 3 to 4 in prose and code, and up to 6 in the definitions of tools.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// The types of content, of tools and of JSON Schemas without values that are not text.
-const PLAIN_TYPES: [&[u8]; 17] = [
+/// The types of content, of tools and of JSON Schemas whose values are text, except the seals of thinking.
+const PLAIN_TYPES: [&[u8]; 19] = [
     b"text",
+    b"thinking",
+    b"redacted_thinking",
     b"tool_use",
     b"tool_result",
     b"ephemeral",
@@ -63,8 +65,9 @@ pub fn estimate_tokens(body: &MessagesBody) -> u64 {
 #[must_use]
 pub fn estimate_tokens_by_length(body: &MessagesBody) -> u64 {
     let is_plain = !body.types().may_be(|kind| !PLAIN_TYPES.contains(&kind));
-    if is_plain {
-        return members(body).map(|json| json.len() as u64).sum::<u64>().div_ceil(BYTES_PER_TOKEN);
+    if let (true, Some(sealed)) = (is_plain, body.seals().length()) {
+        let length: u64 = members(body).map(|json| json.len() as u64).sum();
+        return length.saturating_sub(sealed).div_ceil(BYTES_PER_TOKEN);
     }
     let (mut length, mut media) = (0, 0);
     for part in parts(body) {
@@ -185,7 +188,12 @@ mod tests {
             1000,
         );
         check(json!({"type": "thinking", "thinking": "t", "signature": base64}), 0);
+        check(json!({"type": "thinking", "thinking": text, "signature": base64}), 10_000);
         check(json!({"type": "redacted_thinking", "data": base64}), 0);
+        check(
+            json!({"type": "thinking", "thinking": "t", "signature": base64, "source": {"type": "base64", "data": base64}}),
+            0,
+        );
         check(json!({"type": "web_search_result", "encrypted_content": base64}), 0);
         check(json!({"type": "a_type_of_the_future", "encrypted_content": base64}), 0);
         check(json!({"type": "text", "text": text}), 10_000);
