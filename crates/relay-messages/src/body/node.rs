@@ -9,6 +9,7 @@ use std::ops::Range;
 pub use super::grammar::JsonKind;
 use super::grammar::{Scanner, Value};
 use super::index::{Index, Inside, Recorder};
+use super::strings;
 use super::unescape::{is_string, unescaped};
 
 /// A value within a scanned body, with its key if it is a member of an object.
@@ -126,6 +127,11 @@ impl<'a> Node<'a> {
 
     /// The bytes of the unescaped key, or none if [`name`](Self::name) is `None`.
     pub(super) fn name_bytes(self) -> Cow<'a, [u8]> {
+        if self.item != self.start
+            && let Some(name) = strings::short(&self.body[self.item + 1..])
+        {
+            return Cow::Borrowed(name);
+        }
         match self.key() {
             Some(key) if key.contains(&b'\\') => {
                 Cow::Owned(unescaped(key).unwrap_or_default().into_owned().into_bytes())
@@ -218,9 +224,8 @@ impl<'a> Iterator for Children<'a> {
         let (kind, end, inside) = match self.inside.take(start) {
             Some((end, inside)) => (JsonKind::of(scanner.peek()?), end, inside),
             None => {
-                // The whole body was scanned before, so that no part of it breaks the grammar or nests too deep.
-                let value = scanner.value(0).ok()?;
-                (value.kind, value.span.end, Inside::default())
+                let kind = scanner.known_value()?;
+                (kind, scanner.position(), Inside::default())
             }
         };
         (self.at, self.is_first) = (end, false);

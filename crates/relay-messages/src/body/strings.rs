@@ -12,14 +12,15 @@ const BLOCK: usize = 64;
 /// The number of bytes within which a short string ends. Keys and most values are short.
 const START: usize = 16;
 
-/// Returns the length of the string whose first byte `text` starts with, if it is short and has no escapes.
+/// Returns the text of a string, if it is short and has no escapes. `text` starts after the quotation mark of the string, and goes on
+/// after its end.
 #[inline(always)]
-pub(super) fn short(text: &[u8]) -> Option<usize> {
+pub(super) fn short(text: &[u8]) -> Option<&[u8]> {
     let start = text.first_chunk()?;
     // These vectors belong to every machine, so that no call is needed for a choice.
     let special = dispatch!(Level::baseline(), simd => special_at_start(simd, start));
     let length = special.trailing_zeros() as usize;
-    (start.get(length) == Some(&b'"')).then_some(length)
+    (start.get(length) == Some(&b'"')).then(|| &start[..length])
 }
 
 /// Returns a mask with one bit for each byte of `start` that is a quotation mark, a backslash or a control character.
@@ -158,7 +159,11 @@ mod tests {
         assert_eq!(in_bytes(text), expected, "{shown:?}, byte by byte");
         let is_short = text.len() >= START && text.get(expected) == Some(&b'"') && expected < START;
         let is_plain = !text[..expected].contains(&b'\\');
-        assert_eq!(short(text), (is_short && is_plain).then_some(expected), "{shown:?}, as a short one");
+        assert_eq!(
+            short(text).map(<[u8]>::len),
+            (is_short && is_plain).then_some(expected),
+            "{shown:?}, as a short one"
+        );
         for level in levels() {
             let found = dispatch!(level, simd => in_blocks(simd, text));
             assert_eq!(found, expected, "{shown:?}, {level:?}");

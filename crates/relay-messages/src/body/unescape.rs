@@ -6,14 +6,16 @@ use std::borrow::Cow;
 pub(super) fn is_string(string: &[u8], text: &str) -> bool {
     // The longest escape of one byte is `\u0061`.
     const LONGEST: usize = 6;
-    let written = &string[1..string.len() - 1];
-    if written.len() < text.len() || written.len() > text.len() * LONGEST {
-        return false;
+    let (written, text) = (&string[1..string.len() - 1], text.as_bytes());
+    if written.len() <= text.len() {
+        // An escape is longer than its character.
+        return written == text && !written.contains(&b'\\');
     }
-    match written.contains(&b'\\') {
-        true => unescaped(string).is_some_and(|found| found == text),
-        false => written == text.as_bytes(),
-    }
+    let starts_alike = text.first() == written.first() || written.first() == Some(&b'\\');
+    starts_alike
+        && written.len() <= text.len() * LONGEST
+        && written.contains(&b'\\')
+        && unescaped(string).is_some_and(|found| found.as_bytes() == text)
 }
 
 /// Returns the unescaped text of `string`, a JSON string with its quotes. Returns `None` for halves of surrogate pairs.
