@@ -293,7 +293,7 @@ impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
 
 /// Returns `true` if `text` matches `pattern`, in which `*` matches any sequence of characters, including none.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, further)) = pattern.split_once('*') else { return pattern == text };
+    let Some((first, further)) = split_once(pattern, b'*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(first) else { return false };
     let Some((middle, last)) = further.rsplit_once('*') else { return rest.ends_with(further) };
     for part in middle.split('*') {
@@ -303,6 +303,12 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         }
     }
     rest.ends_with(last)
+}
+
+/// Splits a pattern at the first `mark`, which is ASCII. Patterns are so short that a search with a set-up cost is slower.
+pub(crate) fn split_once(pattern: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = pattern.bytes().position(|byte| byte == mark)?;
+    Some((&pattern[..at], &pattern[at + 1..]))
 }
 
 /// The longest text that is searched byte by byte. A search with a set-up cost is slower in the name of a model.

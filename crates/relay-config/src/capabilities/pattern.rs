@@ -1,6 +1,6 @@
 //! Patterns of the names of models and betas.
 
-use crate::names::matches;
+use crate::names::{matches, split_once};
 
 /// A pattern in which `*` matches any sequence of characters, including none, and `|` separates alternatives.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ impl Pattern {
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
         let mut further = self.0.as_str();
-        while let Some((pattern, others)) = further.split_once('|') {
+        while let Some((pattern, others)) = split_once(further, b'|') {
             if matches(pattern, text) {
                 return true;
             }
