@@ -295,10 +295,11 @@ providers:
 }
 
 /// Collects the texts in `value` that begin with `!`, except those in a `cache_control`, which rules remove
-/// from messages.
+/// from messages, and those of an image by URL, which a text may replace.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(_) if value["type"] == "image" && value["source"]["type"] == "url" => {}
         Value::Object(members) => {
             let members = members.iter().filter(|(name, _)| *name != "cache_control");
             members.for_each(|(_, member)| texts(member, found));
