@@ -46,7 +46,7 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, mark_request, mark_response, request_id_layer, trace_layer,
+    BrowserLayer, CatchPanicLayer, FramingLayer, TraceLayer, mark_request, mark_response, request_id_layer,
     with_route_headers,
 };
 use crate::explain::Explainer;
@@ -241,7 +241,7 @@ impl Admission {
             .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
             .layer(record_layer(&options)) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
-            .layer(trace_layer()) // every event further in carries the request's id
+            .layer(TraceLayer) // every event further in carries the request's id
             .layer(LingerLayer::new()) // no error is lost to a body that was not read
             .layer(FramingLayer) // no upstream puts the client's connection out of step
             .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included

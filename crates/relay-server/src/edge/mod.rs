@@ -26,4 +26,4 @@ pub(crate) use host::SharedHosts;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
 pub(crate) use sensitive::{mark_request, mark_response};
-pub(crate) use trace::trace_layer;
+pub(crate) use trace::TraceLayer;
