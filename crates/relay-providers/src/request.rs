@@ -191,6 +191,11 @@ impl Deadline {
         Self { at: Instant::now().checked_add(limit), limit }
     }
 
+    /// The end. `None` is later than an [`Instant`] can represent.
+    pub(crate) fn at(self) -> Option<Instant> {
+        self.at
+    }
+
     /// The whole time, from the beginning to the deadline.
     #[must_use]
     pub fn limit(self) -> Duration {

@@ -36,12 +36,11 @@ impl HeadLimit {
     ) -> Result<T, AttemptError> {
         let Some(after) = self.after else { return head.await };
         loop {
-            let now = Instant::now();
-            let Some(end) = now.checked_add(self.left(after, now)) else { return head.await };
+            let Some(end) = self.end(after) else { return head.await };
             if let Ok(result) = tokio::time::timeout_at(end, head.as_mut()).await {
                 return result;
             }
-            if self.left(after, Instant::now()).is_zero() {
+            if self.end(after).is_some_and(|end| end <= Instant::now()) {
                 return Err(if self.queue.is_waiting() {
                     AttemptError::Saturated(QueueTimeout.into())
                 } else {
@@ -51,10 +50,15 @@ impl HeadLimit {
         }
     }
 
-    /// Returns the time that is left of the limit at `now`.
-    fn left(&self, after: Duration, now: Instant) -> Duration {
-        let left = after.saturating_add(self.queue.total()).saturating_sub(now - self.since);
-        self.deadline.map_or(left, |deadline| left.min(deadline.remaining_at(now.into_std())))
+    /// Returns the end of the limit, as far as the queueing is known. `None` is no end.
+    fn end(&self, after: Duration) -> Option<Instant> {
+        let limited = self.since.checked_add(after.saturating_add(self.queue.total()));
+        [limited, self.deadline.and_then(Deadline::at)].into_iter().flatten().min()
+    }
+
+    /// The start of the limit.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 }
 

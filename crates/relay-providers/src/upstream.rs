@@ -155,7 +155,7 @@ impl<P: Provider> Shared<P> {
         let mut request = self.prepare(attempt)?;
         let scope = scope(attempt);
         let (mut changed, mut whole) = (None, None);
-        if self.refusals.may_strip(scope, &request, now()) {
+        if self.refusals.may_strip(scope, &request, limit.since().into_std()) {
             // Boxed, since few requests are changed, and every future of an attempt has room for them.
             whole = self.refusals.strip_known(scope, &mut request, now()).map(Box::new);
             changed = Some(Box::new(request.clone()));

@@ -68,13 +68,16 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
-        let Poll::Ready(frame) = this.body.poll_frame(cx) else {
+        let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx) else {
             ready!(this.timer.poll_elapsed(cx));
             let only_keep_alives =
                 *this.keep_alives && Instant::now() >= *this.last_activity + *this.limit * 2;
             return Poll::Ready(Some(Err(idle(*this.limit, only_keep_alives))));
         };
-        if let Some(Ok(frame)) = &frame {
+        // After the last frame of a body of known length, there is no silence to limit.
+        if let Some(Ok(frame)) = &frame
+            && !this.body.is_end_stream()
+        {
             let now = Instant::now();
             let is_activity = match (this.events, frame.data_ref()) {
                 (Some(events), Some(data)) => events.observe(data),

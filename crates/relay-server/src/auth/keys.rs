@@ -99,7 +99,7 @@ impl Verifier for ConfiguredKeys {
     /// A client without a key of this verifier keeps the name and the models that an outer [`AuthLayer`](super::AuthLayer) has
     /// given it. The record of a refused request names the client of an expired key.
     fn verify(&self, head: &mut Parts) -> Self::Future {
-        let (shown, client) = self.examine(&mut head.headers, SystemTime::now());
+        let (shown, client) = self.examine(&mut head.headers, SystemTime::now);
         let client = client.map(|client| match head.extensions.get::<Client>() {
             Some(outer) if client.name.is_none() => {
                 Client { name: outer.name.clone(), models: outer.models.clone(), ..client }
@@ -171,7 +171,7 @@ impl ConfiguredKeys {
     /// # Errors
     /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
     pub fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
-        self.check_at(headers, SystemTime::now())
+        self.examine(headers, SystemTime::now).1
     }
 
     /// Removes every credential from `headers`, and returns the client to which they belong at the time `now`.
@@ -179,10 +179,15 @@ impl ConfiguredKeys {
     /// # Errors
     /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
     pub fn check_at(&self, headers: &mut HeaderMap, now: SystemTime) -> Result<Client, Denied> {
-        self.examine(headers, now).1
+        self.examine(headers, || now).1
     }
 
-    fn examine(&self, headers: &mut HeaderMap, now: SystemTime) -> (Shown, Result<Client, Denied>) {
+    /// Checks `headers` at the time `now`, which is read if a key has an end.
+    fn examine(
+        &self,
+        headers: &mut HeaderMap,
+        now: impl Fn() -> SystemTime,
+    ) -> (Shown, Result<Client, Denied>) {
         let is_list = ClientCredential::is_list(headers);
         let required = self.0.auth.is_required();
         let shown = if required { self.look_up(headers, now) } else { Shown::default() };
@@ -215,9 +220,9 @@ impl ConfiguredKeys {
     }
 
     /// Looks up every credential in `headers`.
-    fn look_up(&self, headers: &HeaderMap, now: SystemTime) -> Shown {
+    fn look_up(&self, headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Shown {
         let mut shown = Shown::default();
-        let has_expired = |index: &usize| self.0.auth.keys[*index].expires.is_some_and(|end| end <= now);
+        let has_expired = |index: &usize| self.0.auth.keys[*index].expires.is_some_and(|end| end <= now());
         for token in ClientCredential::tokens(headers) {
             match self.find(token) {
                 (_, Some(index)) if has_expired(&index) => shown.expired = Some(index),
