@@ -8,26 +8,38 @@ use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::{parse_rfc3339, write_rfc3339};
+use smallvec::SmallVec;
 
 use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 
-/// The names of the headers: limit, remaining and reset of each limit, in the order of the fields of [`RateLimits`].
-static NAMES: [HeaderName; 12] = [
-    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
-    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
-    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
-    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
-    HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
-    HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
-    HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
-    HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
+/// The names of the headers of each limit, in the order of the fields of [`RateLimits`]: limit, remaining and reset.
+static NAMES: [[HeaderName; 3]; 4] = [
+    [
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
+    ],
 ];
+
+/// Headers of limits. A client of the relay has up to six of them.
+type Values = SmallVec<[(&'static HeaderName, HeaderValue); 6]>;
 
 /// The number of bytes reserved for the values of all headers. Longer values cost another allocation.
 const VALUES_LENGTH: usize = 160;
@@ -150,40 +162,36 @@ impl RateLimits {
     /// Writes the limits into `headers`, in the place of those of the same kind. `now` is the time of day that the resets
     /// are relative to. A value that is `None` has no header.
     pub fn write(&self, headers: &mut HeaderMap, now: SystemTime) {
-        let values = self.values(now);
-        let mut found = [0; NAMES.len()];
-        // To compare the few names of a response costs less than to hash these long ones.
-        for (name, place) in headers.iter_mut().filter(|(name, _)| name.as_str().starts_with(PREFIX)) {
-            if let Some(at) = NAMES.iter().position(|known| known == name)
-                && let Some(value) = &values[at]
-            {
-                *place = value.clone();
-                found[at] += 1;
+        let mut values = self.values(now);
+        // To compare the few names of a response costs less than to hash these long ones. Only an insertion replaces several values.
+        if headers.len() == headers.keys_len() {
+            for (name, place) in headers.iter_mut().filter(|(name, _)| name.as_str().starts_with(PREFIX)) {
+                if let Some(at) = values.iter().position(|(known, _)| *known == name) {
+                    *place = values.swap_remove(at).1;
+                }
             }
         }
-        let others = || (0..NAMES.len()).filter(|at| found[*at] != 1 && values[*at].is_some());
-        headers.reserve(others().count());
-        for at in others() {
-            if let Some(value) = &values[at] {
-                headers.insert(NAMES[at].clone(), value.clone());
-            }
+        headers.reserve(values.len());
+        for (name, value) in values {
+            headers.insert(name.clone(), value);
         }
     }
 
-    /// Returns the values of the headers, in the order of [`NAMES`].
-    fn values(&self, now: SystemTime) -> [Option<HeaderValue>; NAMES.len()] {
+    /// Returns the headers of the limits.
+    fn values(&self, now: SystemTime) -> Values {
         // All values are slices of one buffer.
-        let mut text = BytesMut::with_capacity(VALUES_LENGTH);
-        let mut values = [const { None }; NAMES.len()];
+        let (mut text, mut values) = (BytesMut::with_capacity(VALUES_LENGTH), Values::new());
         let limits = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
-        for (RateLimit { limit, remaining, reset_after }, places) in
-            limits.into_iter().zip(values.chunks_exact_mut(3))
-        {
-            for (place, number) in places.iter_mut().zip([limit, remaining]) {
-                *place = number.and_then(|number| value(&mut text, |text| write!(text, "{number}")));
+        for ([limit_name, remaining_name, reset_name], limit) in NAMES.iter().zip(limits) {
+            for (name, number) in [(limit_name, limit.limit), (remaining_name, limit.remaining)] {
+                let Some(number) = number else { continue };
+                let written = write!(text, "{number}");
+                push_written(&mut values, name, &mut text, written);
             }
-            let reset = reset_after.and_then(|after| now.checked_add(after));
-            places[2] = reset.and_then(|reset| value(&mut text, |text| write_rfc3339(text, reset)));
+            if let Some(reset) = limit.reset_after.and_then(|after| now.checked_add(after)) {
+                let written = write_rfc3339(&mut text, reset);
+                push_written(&mut values, reset_name, &mut text, written);
+            }
         }
         values
     }
@@ -196,11 +204,12 @@ impl RateLimits {
     }
 }
 
-/// Returns the value that `write` writes to `text`, and empties `text`. Returns `None` if it cannot be written.
-fn value(text: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> fmt::Result) -> Option<HeaderValue> {
-    let written = write(text);
-    let value = text.split().freeze();
-    written.ok().and_then(|()| HeaderValue::from_maybe_shared(value).ok())
+/// Adds the header `name` with the value in `text`, if it has been `written`, and empties `text`.
+fn push_written(values: &mut Values, name: &'static HeaderName, text: &mut BytesMut, written: fmt::Result) {
+    let value = HeaderValue::from_maybe_shared(text.split().freeze());
+    if let (Ok(()), Ok(value)) = (written, value) {
+        values.push((name, value));
+    }
 }
 
 #[cfg(test)]
