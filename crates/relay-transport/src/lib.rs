@@ -66,7 +66,7 @@ pub use image_error::FetchError;
 pub use images::{Fetcher, Image};
 pub use network::Network;
 pub use open_files::is_about_open_files;
-pub use peek::{Resumed, Start, read_start};
+pub use peek::{Gathered, Resumed, Start, read_start};
 pub use pool::{QueueTime, ReceiveError, ReceivedBody, SendError};
 pub use request_body::{RequestBody, RequestStream};
 pub use roots::TrustRoots;

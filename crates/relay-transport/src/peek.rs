@@ -56,21 +56,30 @@ pub async fn read_start(mut body: AnswerBody, limit: usize, time: Duration) -> S
     }
 }
 
-/// The bytes that have been read. The first frame is not copied: many bodies have only one.
-#[derive(Default)]
-struct Gathered {
+/// The bytes of a body that have been read. The first frame is not copied: many bodies have only one.
+#[derive(Debug, Default)]
+pub struct Gathered {
     first: Bytes,
     /// All bytes, from the second frame on.
     all: BytesMut,
 }
 
 impl Gathered {
-    fn len(&self) -> usize {
+    /// The number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.first.len() + self.all.len()
     }
 
-    fn add(&mut self, data: Bytes) {
-        if self.len() == 0 {
+    /// Returns `true` if there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds the bytes of the next frame.
+    pub fn add(&mut self, data: Bytes) {
+        if self.is_empty() {
             self.first = data;
         } else {
             self.all.extend_from_slice(&mem::take(&mut self.first));
@@ -78,7 +87,9 @@ impl Gathered {
         }
     }
 
-    fn into_bytes(self) -> Bytes {
+    /// Returns all bytes.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }

@@ -45,7 +45,8 @@ pub struct Edits {
 impl Edits {
     /// Replaces the model name with `model` in every top-level `model` member.
     pub fn set_model(&mut self, body: &MessagesBody, model: &str) {
-        let value = Bytes::from(serde_json::Value::from(model).to_string());
+        let value = serde_json::to_string(model);
+        let value = Bytes::from(value.unwrap_or_else(|_| unreachable!("every string has a form in JSON")));
         if !self.removed.is_empty() {
             return self.replace(body, "model", &value);
         }

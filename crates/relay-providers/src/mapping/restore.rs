@@ -3,16 +3,16 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
-use relay_messages::{Edits, MessagesBody, Payload, media_type};
+use relay_messages::{Edits, MessagesBody, media_type};
 use relay_stream::body::MessageStartBody;
 use relay_stream::rename_model;
-use relay_transport::Resumed;
+use relay_transport::{Gathered, Resumed};
 
 use crate::answer::AnswerBody;
 
@@ -43,7 +43,7 @@ pub(super) async fn restore_model<B: Body<Data = Bytes>>(
 /// Collects `body` and replaces the name in it. Only the body itself limits the wait: the upstream has begun to answer.
 async fn restore_in_json<B: Body<Data = Bytes>>(body: B, model: &str) -> Restored<B> {
     let mut rest = Box::pin(body);
-    let mut start = BytesMut::new();
+    let mut start = Gathered::default();
     let failed = loop {
         if start.len() >= ANSWER_LIMIT {
             break None;
@@ -51,26 +51,26 @@ async fn restore_in_json<B: Body<Data = Bytes>>(body: B, model: &str) -> Restore
         match rest.frame().await {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
-                    start.extend_from_slice(&data);
+                    start.add(data);
                 }
             }
             Some(Err(error)) => break Some(error),
-            None => return Restored::Whole { payload: rename(start.freeze(), model) },
+            None => return Restored::Whole { body: Full::new(rename(start.into_bytes(), model)) },
         }
     };
-    Restored::Resumed { body: Resumed::new(start.freeze(), failed, rest) }
+    Restored::Resumed { body: Resumed::new(start.into_bytes(), failed, rest) }
 }
 
 /// Replaces the name of the model in a JSON answer. Another JSON passes as it is.
-fn rename(text: Bytes, model: &str) -> Payload {
+fn rename(text: Bytes, model: &str) -> Bytes {
     // Nearly every answer has the usual form, for which this is less than half of the work.
     if let Some(renamed) = rename_model(&text, model) {
-        return renamed.into();
+        return renamed;
     }
-    let Ok(message) = MessagesBody::parse(text.clone()) else { return text.into() };
+    let Ok(message) = MessagesBody::parse(text.clone()) else { return text };
     let mut edits = Edits::default();
     edits.set_model(&message, model);
-    edits.apply(&message)
+    edits.apply(&message).to_bytes()
 }
 
 pin_project! {
@@ -86,7 +86,7 @@ pin_project! {
     enum Restored<B: Body> {
         Passed { #[pin] body: B },
         Events { #[pin] body: MessageStartBody<B> },
-        Whole { payload: Payload },
+        Whole { body: Full<Bytes> },
         Resumed { #[pin] body: Resumed<Pin<Box<B>>> },
     }
 }
@@ -119,8 +119,8 @@ impl<B: Body<Data = Bytes>> Body for RestoredBody<B> {
         match self.project().inner.project() {
             RestoredProjection::Passed { body } => body.poll_frame(cx),
             RestoredProjection::Events { body } => body.poll_frame(cx),
-            RestoredProjection::Whole { payload } => {
-                Pin::new(payload).poll_frame(cx).map_err(|never| match never {})
+            RestoredProjection::Whole { body } => {
+                Pin::new(body).poll_frame(cx).map_err(|never| match never {})
             }
             RestoredProjection::Resumed { body } => body.poll_frame(cx),
         }
@@ -130,7 +130,7 @@ impl<B: Body<Data = Bytes>> Body for RestoredBody<B> {
         match &self.inner {
             Restored::Passed { body } => body.is_end_stream(),
             Restored::Events { body } => body.is_end_stream(),
-            Restored::Whole { payload } => payload.is_end_stream(),
+            Restored::Whole { body } => body.is_end_stream(),
             Restored::Resumed { body } => body.is_end_stream(),
         }
     }
@@ -139,7 +139,7 @@ impl<B: Body<Data = Bytes>> Body for RestoredBody<B> {
         match &self.inner {
             Restored::Passed { body } => body.size_hint(),
             Restored::Events { body } => body.size_hint(),
-            Restored::Whole { payload } => payload.size_hint(),
+            Restored::Whole { body } => body.size_hint(),
             Restored::Resumed { body } => body.size_hint(),
         }
     }
