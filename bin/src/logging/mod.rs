@@ -5,6 +5,8 @@ mod output;
 mod queue;
 mod redact;
 mod secret_forms;
+mod spans;
+mod subscriber;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
@@ -21,11 +23,12 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use self::line::{JsonLine, SpanFields, TerminalLine, TextFields, TextLine};
+use self::line::{JsonLine, LineFormat, TerminalLine, TextLine};
 use self::output::{LogFile, Output};
 use self::queue::LogQueue;
 pub(crate) use self::queue::{Log, LogSecrets};
 pub(crate) use self::redact::Redactor;
+use self::subscriber::LineSubscriber;
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
 
@@ -88,20 +91,14 @@ fn start(
     let level = Level(variable.is_none().then(|| filter.clone()));
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     log.secrets().add(secrets);
-    let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;
-    let layer = match config.format {
-        LogFormat::Json => {
-            layer.with_ansi(false).fmt_fields(SpanFields).event_format(JsonLine::new()).boxed()
-        }
-        _ if is_pretty => {
-            let format = TerminalLine::new(colours_are_welcome(), has_target);
-            layer.fmt_fields(TextFields).event_format(format).boxed()
-        }
-        _ => layer.fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed(),
+    let format: Box<dyn LineFormat> = match config.format {
+        LogFormat::Json => Box::new(JsonLine),
+        _ if is_pretty => Box::new(TerminalLine::new(colours_are_welcome(), has_target)),
+        _ => Box::new(TextLine::new(has_target)),
     };
-    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
+    LineSubscriber::new(format, queue).with(filter).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok((log, level))
 }

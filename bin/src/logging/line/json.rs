@@ -1,95 +1,78 @@
 //! The JSON format.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Write};
 
+use serde_json::Value;
 use tracing::field::{Field, Visit};
-use tracing::span::Record;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Json, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing::{Event, Metadata};
 
 use super::escape::{InJson, push_number};
-use super::{is_of_log_crate, time, write_at_once};
+use super::{Context, LineFormat, time};
+use crate::logging::spans::OpenSpan;
 
 /// The JSON format of an event: one object with the fields of the event, its `span`, and all `spans` around it.
-pub(in crate::logging) struct JsonLine {
-    library: Format<Json>,
-}
+pub(in crate::logging) struct JsonLine;
 
-impl JsonLine {
-    /// Creates the format.
-    pub(in crate::logging) fn new() -> Self {
-        Self { library: tracing_subscriber::fmt::format().json().flatten_event(true) }
-    }
-}
-
-impl<S> FormatEvent<S, SpanFields> for JsonLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn format_event(
+impl LineFormat for JsonLine {
+    fn push_event(
         &self,
-        context: &FmtContext<'_, S, SpanFields>,
-        mut writer: Writer<'_>,
+        line: &mut String,
+        metadata: &Metadata<'_>,
         event: &Event<'_>,
+        context: &Context<'_>,
     ) -> fmt::Result {
-        if is_of_log_crate(event) {
-            return self.library.format_event(context, writer, event);
-        }
-        write_at_once(&mut writer, |line| push_event(line, context, event))
+        line.push_str("{\"timestamp\":\"");
+        time::push_now(line)?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(metadata.level().as_str());
+        line.push('"');
+        let mut fields = Fields { line, result: Ok(()) };
+        event.record(&mut fields);
+        fields.result?;
+        push_text(line, "target", metadata.target())?;
+        push_spans(line, event, context)?;
+        line.push_str("}\n");
+        Ok(())
     }
-}
 
-fn push_event<S>(line: &mut String, context: &FmtContext<'_, S, SpanFields>, event: &Event<'_>) -> fmt::Result
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    line.push_str("{\"timestamp\":\"");
-    time::push_now(line)?;
-    line.push_str("\",\"level\":\"");
-    line.push_str(event.metadata().level().as_str());
-    line.push('"');
-    let mut fields = Fields { line, result: Ok(()) };
-    event.record(&mut fields);
-    fields.result?;
-    push_text(line, "target", event.metadata().target())?;
-    push_spans(line, context, event)?;
-    line.push_str("}\n");
-    Ok(())
+    /// Appends an object, whose members are in the order of their names.
+    fn push_fields(&self, text: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result {
+        push_object(text, record)
+    }
+
+    /// Few spans get fields later, so that the known ones are parsed.
+    fn add_fields(&self, known: &str, added: &str) -> Option<String> {
+        let mut all: BTreeMap<String, Value> = serde_json::from_str(known).ok()?;
+        all.extend(serde_json::from_str::<BTreeMap<String, Value>>(added).ok()?);
+        serde_json::to_string(&all).ok()
+    }
 }
 
 /// Appends `span`, the span of the event, and `spans`, those around the current point of the program.
-fn push_spans<S>(line: &mut String, context: &FmtContext<'_, S, SpanFields>, event: &Event<'_>) -> fmt::Result
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    let current = context.lookup_current();
-    let parent = event.parent().and_then(|id| context.span(id));
-    let Some(span) = parent.as_ref().or(current.as_ref()) else { return Ok(()) };
-    push_key(line, "span")?;
-    push_span(line, span)?;
+fn push_spans(line: &mut String, event: &Event<'_>, context: &Context<'_>) -> fmt::Result {
+    let Some(span) = event.parent().or(context.current) else { return Ok(()) };
+    let mut result = push_key(line, "span");
+    context.spans.with(span, |span| result = result.and_then(|()| push_span(line, span)));
+    result?;
     push_key(line, "spans")?;
     line.push('[');
-    for (index, span) in current.iter().flat_map(|span| span.scope().from_root()).enumerate() {
-        line.push_str(if index == 0 { "" } else { "," });
-        push_span(line, &span)?;
-    }
+    let mut separator = "";
+    let mut result = Ok(());
+    context.outermost_first(context.current, |span| {
+        line.push_str(separator);
+        separator = ",";
+        result = result.and_then(|()| push_span(line, span));
+    });
     line.push(']');
-    Ok(())
+    result
 }
 
 /// Appends a span: the object of its fields, with its name as the last one.
-fn push_span<S>(line: &mut String, span: &SpanRef<'_, S>) -> fmt::Result
-where
-    S: for<'a> LookupSpan<'a>,
-{
-    let extensions = span.extensions();
-    let fields = extensions.get::<FormattedFields<SpanFields>>().map_or("", |fields| fields.as_str());
-    line.push_str(fields.strip_suffix('}').unwrap_or("{"));
+fn push_span(line: &mut String, span: &OpenSpan) -> fmt::Result {
+    line.push_str(span.fields.strip_suffix('}').unwrap_or("{"));
     line.push_str(if line.ends_with('{') { "\"name\":\"" } else { ",\"name\":\"" });
-    InJson(line).write_str(span.metadata().name())?;
+    InJson(line).write_str(span.metadata.name())?;
     line.push_str("\"}");
     Ok(())
 }
@@ -109,28 +92,11 @@ fn push_text(line: &mut String, name: &str, value: &str) -> fmt::Result {
     Ok(())
 }
 
-/// The JSON format of the fields of a span, which are formatted once: an object, whose members are in the order of their names.
-pub(in crate::logging) struct SpanFields;
-
-impl<'a> FormatFields<'a> for SpanFields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'_>, fields: R) -> fmt::Result {
-        write_at_once(&mut writer, |line| push_object(line, fields))
-    }
-
-    /// Few spans get fields later: the library parses the known ones, and adds to them.
-    fn add_fields(&self, current: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        let mut known = FormattedFields::<JsonFields>::new(std::mem::take(&mut current.fields));
-        let added = JsonFields::new().add_fields(&mut known, fields);
-        current.fields = known.fields;
-        added
-    }
-}
-
-/// Appends `fields` as an object. Of fields with the same name, the last one counts.
-fn push_object(line: &mut String, fields: impl RecordFields) -> fmt::Result {
+/// Appends fields as an object. Of fields with the same name, the last one counts.
+fn push_object(line: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result {
     let start = line.len();
     let mut visitor = Members { fields: Fields { line, result: Ok(()) }, starts: Vec::new() };
-    fields.record(&mut visitor);
+    record(&mut visitor);
     let Members { fields: Fields { line, result }, starts } = visitor;
     result?;
     let text = line.split_off(start);

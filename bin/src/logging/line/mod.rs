@@ -1,12 +1,11 @@
 //! The lines of the log: the formats of tracing-subscriber, for fewer instructions, and the one for a person at a terminal.
 //!
 //! ```text
-//! event ──TextLine, JsonLine, TerminalLine──▶ line of this thread ──one write──▶ tracing-subscriber's `fmt` layer ──▶ LogQueue
+//! event ──TextLine, JsonLine, TerminalLine──▶ line of this thread ──one write──▶ LogQueue
 //! ```
 //! tracing-subscriber's own formats write each name, sign and value through several layers of `fmt`, and its JSON format
 //! parses the fields of each span again for each event. The lines are the same, byte for byte, except that all control characters
-//! are escaped in the text format. The library's formats remain in use for records of the `log` crate, which carry their
-//! metadata in fields.
+//! are escaped in the text format.
 
 mod columns;
 mod escape;
@@ -16,40 +15,51 @@ mod terminal;
 mod text;
 mod time;
 
-use std::cell::Cell;
 use std::fmt;
 
-use tracing::Event;
-use tracing_subscriber::fmt::format::Writer;
+use tracing::field::Visit;
+use tracing::span::Id;
+use tracing::{Event, Metadata};
 
-pub(super) use self::json::{JsonLine, SpanFields};
+pub(super) use self::json::JsonLine;
 pub(super) use self::terminal::TerminalLine;
-pub(super) use self::text::{TextFields, TextLine};
+pub(super) use self::text::TextLine;
+use super::spans::{OpenSpan, Spans};
 
-/// The largest buffer that a thread keeps for its next line.
-const KEPT_CAPACITY: usize = 16 * 1024;
+/// A format of the log.
+pub(super) trait LineFormat: Send + Sync + 'static {
+    /// Appends the line of an event. `metadata` is that of the event, or of the record of the `log` crate that it stands for.
+    fn push_event(
+        &self,
+        line: &mut String,
+        metadata: &Metadata<'_>,
+        event: &Event<'_>,
+        context: &Context<'_>,
+    ) -> fmt::Result;
 
-thread_local! {
-    /// The buffer for the next line of this thread.
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    /// Appends the fields of a span, which `record` hands to a visitor. They are formatted once.
+    fn push_fields(&self, text: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result;
+
+    /// Returns the fields of a span together with those that were recorded later; `None` if they cannot be united.
+    fn add_fields(&self, known: &str, added: &str) -> Option<String>;
 }
 
-/// Passes what `format` appends to an empty string to `writer` with one call.
-///
-/// While `format` runs, the thread has another buffer: a value may itself log when it is formatted.
-fn write_at_once(writer: &mut Writer<'_>, format: impl FnOnce(&mut String) -> fmt::Result) -> fmt::Result {
-    let mut line = LINE.take();
-    let formatted = format(&mut line).and_then(|()| writer.write_str(&line));
-    if line.capacity() <= KEPT_CAPACITY {
-        line.clear();
-        LINE.set(line);
+/// The spans of an event.
+pub(super) struct Context<'a> {
+    pub(super) spans: &'a Spans,
+    /// The span that the thread has entered last.
+    pub(super) current: Option<&'a Id>,
+    /// The span of the event: the current one, unless the event names another one or none.
+    pub(super) span: Option<&'a Id>,
+}
+
+impl Context<'_> {
+    /// Calls `visit` with each span from the outermost one to `span`.
+    fn outermost_first(&self, span: Option<&Id>, mut visit: impl FnMut(&OpenSpan)) {
+        if let Some(span) = span {
+            self.spans.outermost_first(span, &mut visit);
+        }
     }
-    formatted
-}
-
-/// Returns `true` if `event` may be a record of the `log` crate. The target of an event of tracing is rarely the same.
-fn is_of_log_crate(event: &Event<'_>) -> bool {
-    event.metadata().target() == "log"
 }
 
 #[cfg(test)]

@@ -2,14 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::field::Visit;
+use tracing::{Event, Level, Metadata};
 
 use super::request_line::RequestLine;
-use super::text::{push_fields, push_spans};
-use super::{is_of_log_crate, time, write_at_once};
+use super::text::{join_fields, push_fields, push_spans};
+use super::{Context, LineFormat, time};
 
 /// The target of the events of the access log.
 const ACCESS_LOG: &str = "relay_server::access_log";
@@ -19,38 +17,12 @@ const ACCESS_LOG: &str = "relay_server::access_log";
 pub(in crate::logging) struct TerminalLine {
     has_colours: bool,
     shows_target: bool,
-    library: Format<Full>,
 }
 
 impl TerminalLine {
     /// Creates the format, with or without colours and the targets of the events.
     pub(in crate::logging) fn new(has_colours: bool, shows_target: bool) -> Self {
-        let library = tracing_subscriber::fmt::format().with_target(shows_target).with_ansi(has_colours);
-        Self { has_colours, shows_target, library }
-    }
-
-    fn push<S, N>(&self, line: &mut String, context: &FmtContext<'_, S, N>, event: &Event<'_>) -> fmt::Result
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-        N: for<'a> FormatFields<'a> + 'static,
-    {
-        self.push_start(line, *event.metadata().level())?;
-        if event.metadata().target() == ACCESS_LOG {
-            let mut request = RequestLine::default();
-            event.record(&mut request);
-            request.push(line, self.has_colours);
-        } else {
-            if self.shows_target {
-                line.push_str(event.metadata().target());
-                line.push_str(": ");
-            }
-            push_fields(line, event)?;
-            line.push(' ');
-            push_spans(line, context);
-            line.truncate(line.trim_end().len());
-        }
-        line.push('\n');
-        Ok(())
+        Self { has_colours, shows_target }
     }
 
     /// Appends the time of the day and the level.
@@ -64,21 +36,39 @@ impl TerminalLine {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for TerminalLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
+impl LineFormat for TerminalLine {
+    fn push_event(
         &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
+        line: &mut String,
+        metadata: &Metadata<'_>,
         event: &Event<'_>,
+        context: &Context<'_>,
     ) -> fmt::Result {
-        if is_of_log_crate(event) {
-            return self.library.format_event(context, writer, event);
+        self.push_start(line, *metadata.level())?;
+        if metadata.target() == ACCESS_LOG {
+            let mut request = RequestLine::default();
+            event.record(&mut request);
+            request.push(line, self.has_colours);
+        } else {
+            if self.shows_target {
+                line.push_str(metadata.target());
+                line.push_str(": ");
+            }
+            push_fields(line, &|visitor| event.record(visitor))?;
+            line.push(' ');
+            push_spans(line, context);
+            line.truncate(line.trim_end().len());
         }
-        write_at_once(&mut writer, |line| self.push(line, context, event))
+        line.push('\n');
+        Ok(())
+    }
+
+    fn push_fields(&self, text: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result {
+        push_fields(text, record)
+    }
+
+    fn add_fields(&self, known: &str, added: &str) -> Option<String> {
+        Some(join_fields(known, added))
     }
 }
 

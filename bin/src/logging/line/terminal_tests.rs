@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use tracing::Level;
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::columns::columns;
 use super::*;
+use crate::logging::subscriber::LineSubscriber;
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -28,9 +28,8 @@ impl Write for Written {
 fn line(has_colours: bool, log: impl FnOnce()) -> String {
     let written = Written::default();
     let writer = written.clone();
-    let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).fmt_fields(TextFields);
-    let layer = layer.event_format(TerminalLine::new(has_colours, false));
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+    let format = Box::new(TerminalLine::new(has_colours, false));
+    tracing::subscriber::with_default(LineSubscriber::new(format, move || writer.clone()), log);
     let line = String::from_utf8(std::mem::take(&mut *written.0.lock().unwrap())).unwrap();
     let (time, rest) = line.split_at(9);
     let form: String = time.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use tracing::field::Empty;
-use tracing::{Level, Span};
+use tracing::{Level, Span, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
 
 use super::*;
+use crate::logging::subscriber::LineSubscriber;
 
 /// The lines that a layer has written.
 #[derive(Debug, Clone, Default)]
@@ -37,13 +36,20 @@ impl MakeWriter<'_> for Written {
     }
 }
 
-/// Returns the lines that the layer writes for what `log` logs.
-fn lines(layer: impl FnOnce(Written) -> Box<dyn Layer<Registry> + Send + Sync>, log: &dyn Fn()) -> String {
+/// Returns the lines that a subscriber writes for what `log` logs.
+fn lines<S>(subscriber: impl FnOnce(Written) -> S, log: &dyn Fn()) -> String
+where
+    S: Subscriber + Send + Sync,
+{
     let written = Written::default();
-    let layer = layer(written.clone());
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+    tracing::subscriber::with_default(subscriber(written.clone()), log);
     let bytes = std::mem::take(&mut *written.0.lock().unwrap());
     String::from_utf8(bytes).unwrap()
+}
+
+/// Returns the lines in one of our formats.
+fn ours(format: impl LineFormat, log: &dyn Fn()) -> String {
+    lines(|written| LineSubscriber::new(Box::new(format), written), log)
 }
 
 /// Removes the time of the first line, after a check of its form.
@@ -59,17 +65,17 @@ fn without_time(mut lines: String, time: Range<usize>) -> String {
 /// Asserts that both formats write the event that `log` logs as tracing-subscriber does.
 #[track_caller]
 fn check(log: &dyn Fn()) {
-    let layer = |written| tracing_subscriber::fmt::layer().with_writer(written).with_ansi(false);
+    let subscriber = |written| {
+        tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(written).with_ansi(false)
+    };
     for has_target in [false, true] {
-        let ours =
-            |written| layer(written).fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed();
-        let theirs = |written| layer(written).with_target(has_target).boxed();
-        let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 0..27));
+        let theirs = lines(|written| subscriber(written).with_target(has_target).finish(), log);
+        let [ours, theirs] =
+            [ours(TextLine::new(has_target), log), theirs].map(|lines| without_time(lines, 0..27));
         assert_eq!(ours, theirs);
     }
-    let ours = |written| layer(written).fmt_fields(SpanFields).event_format(JsonLine::new()).boxed();
-    let theirs = |written| layer(written).json().flatten_event(true).boxed();
-    let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 14..41));
+    let theirs = lines(|written| subscriber(written).json().flatten_event(true).finish(), log);
+    let [ours, theirs] = [ours(JsonLine, log), theirs].map(|lines| without_time(lines, 14..41));
     assert_eq!(ours, theirs);
 }
 
@@ -208,17 +214,11 @@ fn no_control_or_invisible_character_of_a_value_or_a_message_is_in_a_line() {
         failure: shown.2,
     };
     for level in 0..5 {
-        let layer = |written| {
-            tracing_subscriber::fmt::layer().with_writer(written).with_ansi(false).fmt_fields(TextFields)
-        };
         let log = || {
             let _span = span(&values).entered();
             event(level, &values, &text);
         };
-        for line in [
-            lines(|written| layer(written).event_format(TextLine::new(true)).boxed(), &log),
-            lines(|written| layer(written).event_format(TerminalLine::new(false, true)).boxed(), &log),
-        ] {
+        for line in [ours(TextLine::new(true), &log), ours(TerminalLine::new(false, true), &log)] {
             let line = line.strip_suffix('\n').unwrap();
             assert!(!line.contains(is_harmful), "{line:?}");
         }
@@ -253,16 +253,38 @@ fn a_value_that_logs_while_it_is_formatted_gets_its_own_line() {
     struct Logs;
     impl fmt::Display for Logs {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            tracing::subscriber::with_default(tracing_subscriber::registry(), || tracing::info!("inner"));
-            let line = write_to_string(|line| line.write_str("inner"))?;
-            f.write_str(&line)
+            let _span = tracing::error_span!("inner_span", number = 1).entered();
+            tracing::info!("inner");
+            f.write_str("outer")
         }
     }
-    fn write_to_string(format: impl FnOnce(&mut String) -> fmt::Result) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        write_at_once(&mut Writer::new(&mut text), format)?;
-        Ok(text)
+    let lines = ours(TextLine::new(false), &|| {
+        let span = tracing::error_span!("request", path = "/", later = Empty).entered();
+        // What the values of a new span and of an event log reaches only the subscriber of a whole process.
+        span.record("later", tracing::field::display(Logs));
+        tracing::info!("text");
+    });
+    let texts: Vec<_> = lines.lines().map(|line| &line[34..]).collect();
+    let expected =
+        ["request{path=\"/\"}:inner_span{number=1}: inner", "request{path=\"/\" later=outer}: text"];
+    assert_eq!(texts, expected);
+}
+
+#[test]
+fn an_event_with_a_value_that_cannot_be_formatted_has_a_line() {
+    struct Fails;
+    impl fmt::Display for Fails {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Err(fmt::Error)
+        }
     }
-    use std::fmt::Write as _;
-    assert_eq!(write_to_string(|line| write!(line, "<{Logs}>")), Ok("<inner>".to_owned()));
+    let lines = ours(TextLine::new(false), &|| {
+        let _span = tracing::error_span!("request", path = "/", value = %Fails, later = 1).entered();
+        tracing::info!(value = %Fails, later = 1, "text");
+        tracing::info!("next");
+    });
+    let texts: Vec<_> = lines.lines().map(|line| &line[34..]).collect();
+    let span = "request{path=\"/\" value=}:";
+    let cut = "text value= (a value of this record cannot be formatted)";
+    assert_eq!(texts, [format!("{span} {cut}"), format!("{span} next")]);
 }

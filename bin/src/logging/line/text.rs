@@ -4,63 +4,51 @@ use std::error::Error;
 use std::fmt::{self, Debug, Write};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::{Event, Level, Metadata};
 
 use super::escape::{Printable, push_number, push_quoted};
-use super::{is_of_log_crate, time, write_at_once};
+use super::{Context, LineFormat, time};
 
 /// The text format of an event: `TIME LEVEL SPAN{FIELDS}:SPAN{FIELDS}: TARGET: MESSAGE FIELDS`.
 pub(in crate::logging) struct TextLine {
     shows_target: bool,
-    library: Format<Full>,
 }
 
 impl TextLine {
     /// Creates the format, with or without the targets of the events.
     pub(in crate::logging) fn new(shows_target: bool) -> Self {
-        let library = tracing_subscriber::fmt::format().with_target(shows_target).with_ansi(false);
-        Self { shows_target, library }
+        Self { shows_target }
     }
+}
 
-    fn push<S, N>(&self, line: &mut String, context: &FmtContext<'_, S, N>, event: &Event<'_>) -> fmt::Result
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-        N: for<'a> FormatFields<'a> + 'static,
-    {
+impl LineFormat for TextLine {
+    fn push_event(
+        &self,
+        line: &mut String,
+        metadata: &Metadata<'_>,
+        event: &Event<'_>,
+        context: &Context<'_>,
+    ) -> fmt::Result {
         time::push_now(line)?;
-        line.push_str(level(event.metadata().level()));
+        line.push_str(level(metadata.level()));
         if push_spans(line, context) {
             line.push(' ');
         }
         if self.shows_target {
-            line.push_str(event.metadata().target());
+            line.push_str(metadata.target());
             line.push_str(": ");
         }
-        push_fields(line, event)?;
+        push_fields(line, &|visitor| event.record(visitor))?;
         line.push('\n');
         Ok(())
     }
-}
 
-impl<S, N> FormatEvent<S, N> for TextLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        if is_of_log_crate(event) {
-            return self.library.format_event(context, writer, event);
-        }
-        write_at_once(&mut writer, |line| self.push(line, context, event))
+    fn push_fields(&self, text: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result {
+        push_fields(text, record)
+    }
+
+    fn add_fields(&self, known: &str, added: &str) -> Option<String> {
+        Some(join_fields(known, added))
     }
 }
 
@@ -76,40 +64,30 @@ fn level(level: &Level) -> &'static str {
 }
 
 /// Appends the spans around the event, the outermost first, each with a colon after it. Returns `true` if there are any.
-pub(super) fn push_spans<S, N>(line: &mut String, context: &FmtContext<'_, S, N>) -> bool
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    let Some(spans) = context.event_scope() else { return false };
-    for span in spans.from_root() {
-        line.push_str(span.metadata().name());
-        if let Some(fields) =
-            span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty())
-        {
+pub(super) fn push_spans(line: &mut String, context: &Context<'_>) -> bool {
+    let before = line.len();
+    context.outermost_first(context.span, |span| {
+        line.push_str(span.metadata.name());
+        if !span.fields.is_empty() {
             line.push('{');
-            line.push_str(fields);
+            line.push_str(&span.fields);
             line.push('}');
         }
         line.push(':');
-    }
-    true
+    });
+    line.len() > before
 }
 
-/// The text format of the fields of a span, which are formatted once.
-pub(in crate::logging) struct TextFields;
-
-impl FormatFields<'_> for TextFields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'_>, fields: R) -> fmt::Result {
-        write_at_once(&mut writer, |line| push_fields(line, fields))
-    }
-}
-
-/// Appends `fields` as `MESSAGE NAME=VALUE NAME=VALUE`.
-pub(super) fn push_fields(line: &mut String, fields: impl RecordFields) -> fmt::Result {
+/// Appends fields as `MESSAGE NAME=VALUE NAME=VALUE`.
+pub(super) fn push_fields(line: &mut String, record: &dyn Fn(&mut dyn Visit)) -> fmt::Result {
     let mut visitor = Fields { line, is_first: true, result: Ok(()) };
-    fields.record(&mut visitor);
+    record(&mut visitor);
     visitor.result
+}
+
+/// Returns the fields of a span together with those that were recorded later.
+pub(super) fn join_fields(known: &str, added: &str) -> String {
+    [known, if known.is_empty() { "" } else { " " }, added].concat()
 }
 
 /// A visitor that appends fields to a line, until one of them cannot be formatted.
