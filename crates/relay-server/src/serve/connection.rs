@@ -24,6 +24,7 @@ use super::activity::{Activity, Protocol};
 use super::client_io::ClientIo;
 use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
+use super::header_map;
 use super::open_connections::OpenConnections;
 use super::opening::{Opened, Opening};
 use super::peer::PeerAddress;
@@ -259,6 +260,9 @@ impl<T: Served> Connection<T> {
             }
             if !is_http2 && exchange.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if !is_http2 && response.body().size_hint().exact().is_none() {
+                header_map::shrink(response.headers_mut());
             }
             Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))
         }

@@ -15,6 +15,7 @@ mod client_stream;
 mod client_version;
 mod connection;
 mod exchange;
+mod header_map;
 #[cfg(unix)]
 mod inherited;
 mod io_enum;
