@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! finished ─▶ queue ──▶ thread, or a reader before it reads ──▶ each part, in their order
-//!             bounded   after 20 ms
+//!             bounded   after 20 ms, and a rest after 1 s without records
 //! ```
 //! A request that ends adds its record to the queue, and does not wait for the parts. A reader that [flushes](Backlog::flush) the
 //! backlog before it reads misses no request. If the queue is full, the request itself empties it: no record is lost.
@@ -25,12 +25,18 @@ pub struct Backlog(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    parts: OnceLock<Vec<Arc<dyn RecordSubscriber>>>,
+    parts: OnceLock<Parts>,
     waiting: Mutex<Waiting>,
     /// The records of the last round, all of which are taken in. Their allocation is used again. Locked while records are taken in,
     /// so that their order is kept.
     taken: Mutex<Vec<Arc<RequestRecord>>>,
     worker: Worker,
+}
+
+struct Parts {
+    subscribers: Vec<Arc<dyn RecordSubscriber>>,
+    /// The work that is left for a time without requests.
+    rest: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -65,16 +71,28 @@ impl Backlog {
         self.0.work();
     }
 
-    /// Sets the parts, unless they are set already.
-    pub(crate) fn set_parts(&self, parts: Vec<Arc<dyn RecordSubscriber>>) {
+    /// Sets the parts, and the work that is left for a time without requests, unless they are set already.
+    pub(crate) fn set_parts(
+        &self,
+        subscribers: Vec<Arc<dyn RecordSubscriber>>,
+        rest: impl Fn() + Send + Sync + 'static,
+    ) {
         // A builder that is attached later has clones of the same parts.
-        let _ = self.0.parts.set(parts);
+        let _ = self.0.parts.set(Parts { subscribers, rest: Box::new(rest) });
     }
 }
 
 impl Shared {
     fn parts(&self) -> &[Arc<dyn RecordSubscriber>] {
-        self.parts.get().map_or(&[], Vec::as_slice)
+        self.parts.get().map_or(&[], |parts| &parts.subscribers)
+    }
+
+    fn rest(&self) {
+        if let Some(parts) = self.parts.get() {
+            // The records of the largest round so far.
+            lock(&self.taken).shrink_to_fit();
+            (parts.rest)();
+        }
     }
 
     fn push(&self, record: &Arc<RequestRecord>) -> Next {
@@ -115,7 +133,7 @@ impl RecordSubscriber for Backlog {
         }
         match self.0.push(record) {
             Next::Nothing => {}
-            Next::Wake => self.0.worker.wake("observers", &self.0, Shared::work),
+            Next::Wake => self.0.worker.wake("observers", &self.0, Shared::work, Shared::rest),
             Next::Flush => self.flush(),
         }
     }
@@ -155,12 +173,17 @@ pub(crate) mod tests {
 
     /// Returns the record of a request that has ended.
     pub(crate) async fn record() -> Arc<RequestRecord> {
+        record_of("/").await
+    }
+
+    /// Returns the record of a request for `path` that has ended.
+    pub(crate) async fn record_of(path: &str) -> Arc<RequestRecord> {
         let kept = Arc::new(Mutex::new(None));
         let records = Arc::clone(&kept);
         let keep = move |record: &Arc<RequestRecord>| *lock(&records) = Some(Arc::clone(record));
         let answer = |_| std::future::ready(Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default())));
         let service = ServiceBuilder::new().layer(RecordLayer::new().with_subscriber(keep));
-        let request = Request::new(Full::<Bytes>::default());
+        let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
         drop(service.service(service_fn(answer)).oneshot(request).await.unwrap());
         lock(&kept).take().unwrap()
     }
@@ -185,13 +208,16 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn records_reach_the_parts_in_order_by_a_flush_and_by_the_thread() {
         let (record, backlog, (names, parts)) = (record().await, Backlog::new(), channel());
-        backlog.set_parts(vec![part(&names, "a"), part(&names, "b")]);
+        backlog.set_parts(vec![part(&names, "a"), part(&names, "b")], || {});
         backlog.finished(&record);
         backlog.flush();
         assert_eq!(received(&parts), ["a", "b"]);
         backlog.finished(&record);
         let limit = Duration::from_secs(10);
         assert_eq!((parts.recv_timeout(limit), parts.recv_timeout(limit)), (Ok("a"), Ok("b")));
+        while Arc::strong_count(&backlog.0) > 1 {
+            std::thread::yield_now();
+        }
         backlog.finished(&record);
         drop(backlog);
         assert_eq!(received(&parts), ["a", "b"], "the last handle flushes");
@@ -202,9 +228,12 @@ pub(crate) mod tests {
         let (record, backlog) = (record().await, without_thread());
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
-        backlog.set_parts(vec![Arc::new(move |_: &Arc<RequestRecord>| {
-            counted.fetch_add(1, Ordering::Relaxed);
-        })]);
+        backlog.set_parts(
+            vec![Arc::new(move |_: &Arc<RequestRecord>| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            })],
+            || {},
+        );
         for _ in 0..RECORDS - 1 {
             backlog.finished(&record);
         }
@@ -217,7 +246,7 @@ pub(crate) mod tests {
     async fn a_panic_of_a_part_reaches_neither_other_parts_nor_other_records() {
         let (record, backlog, (names, parts)) = (record().await, without_thread(), channel());
         let panics = |_: &Arc<RequestRecord>| panic!("a part panics, as this test wants");
-        backlog.set_parts(vec![Arc::new(panics), part(&names, "b")]);
+        backlog.set_parts(vec![Arc::new(panics), part(&names, "b")], || {});
         backlog.finished(&record);
         backlog.finished(&record);
         backlog.flush();

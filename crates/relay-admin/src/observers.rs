@@ -109,7 +109,9 @@ impl ObserverParts {
     /// parts has no effect on those that wait for the backlog.
     #[must_use]
     pub fn attach(&self, builder: Builder) -> Builder {
-        self.backlog.set_parts(self.waiting());
+        let live = self.live.clone();
+        let rest = move || live.iter().for_each(|live| live.recent.compact());
+        self.backlog.set_parts(self.waiting(), rest);
         builder
             .with_pricing(Arc::new(self.prices.clone()))
             .with_spending(Arc::new(self.budgets.clone()))

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use relay_server::{RecordHandle, RecordSubscriber, RequestId, RequestRecord};
@@ -19,8 +20,9 @@ const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
 
 /// The last requests that have ended, and those that are under way. Clones share them.
 ///
-/// It keeps the records themselves, without a copy: at most `capacity` of requests that have ended, the oldest of which makes
-/// room for a new one, and at most 10,000 of requests under way. Requests for `/`, `/api/hello`, `/health`, `/healthz` and
+/// It keeps the records themselves: at most `capacity` of requests that have ended, the oldest of which makes
+/// room for a new one, and at most 10,000 of requests under way. Those of [`ObserverParts`](crate::observers::ObserverParts) keep
+/// [detached](RequestRecord::detached) copies from the first second without a request on. Requests for `/`, `/api/hello`, `/health`, `/healthz` and
 /// `/readyz` are not listed.
 ///
 /// ```
@@ -50,6 +52,8 @@ struct Requests {
     running: FastMap<usize, (u64, RecordHandle)>,
     /// In the order in which they ended.
     ended: VecDeque<Listed>,
+    /// The number of the last ones of them whose records are not copies.
+    loose: usize,
     /// Left by the thread that takes in records, for the next requests to free: an allocator is fastest if the threads that allocate
     /// also free.
     spent: Vec<Spent>,
@@ -112,6 +116,22 @@ impl Recent {
         }
     }
 
+    /// Replaces the records of requests that have ended by copies, and frees what is not needed any more. Among the memory of many
+    /// requests at one time, that of the last thousand would keep most pages from being returned.
+    pub(crate) fn compact(&self) {
+        let mut requests = self.lock();
+        let (spent, loose) = (mem::take(&mut requests.spent), requests.take_loose());
+        let running = requests.running.len();
+        requests.running.shrink_to(2 * running);
+        drop(requests);
+        drop(spent);
+        let copy = |listed: &Listed| (Arc::as_ptr(&listed.record).addr(), Arc::new(listed.record.detached()));
+        let mut copies = loose.iter().map(copy).collect();
+        self.lock().exchange(&mut copies);
+        // The records that were replaced are freed without the lock.
+        drop((loose, copies));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Requests> {
         self.0.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,7 +156,23 @@ impl Requests {
             false => self.ended.pop_front(),
         };
         self.ended.push_back(Listed { number, record: Arc::clone(record) });
+        self.loose = (self.loose + 1).min(capacity);
         (oldest, running)
+    }
+
+    /// Returns the requests whose records are not copies. They count as copied.
+    fn take_loose(&mut self) -> Vec<Listed> {
+        let copied = self.ended.len() - mem::take(&mut self.loose);
+        self.ended.range(copied..).cloned().collect()
+    }
+
+    /// Exchanges the records that are still listed for their copies, which are found by the address of the record.
+    fn exchange(&mut self, copies: &mut FastMap<usize, Arc<RequestRecord>>) {
+        for listed in &mut self.ended {
+            if let Some(copy) = copies.get_mut(&Arc::as_ptr(&listed.record).addr()) {
+                mem::swap(copy, &mut listed.record);
+            }
+        }
     }
 }
 
@@ -180,5 +216,52 @@ impl fmt::Debug for Recent {
             .field("running", &requests.running.len())
             .field("ended", &requests.ended.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::tests::record_of;
+
+    /// Returns the addresses of the records that have ended, the oldest first.
+    fn addresses(recent: &Recent) -> Vec<usize> {
+        recent.lock().ended.iter().map(|listed| Arc::as_ptr(&listed.record).addr()).collect()
+    }
+
+    #[tokio::test]
+    async fn records_are_copied_once_and_keep_their_place_and_their_facts() {
+        let recent = Recent::new(3);
+        let records =
+            [record_of("/1").await, record_of("/2").await, record_of("/3").await, record_of("/4").await];
+        records[..2].iter().for_each(|record| recent.take_in(record));
+        recent.compact();
+        let copies = addresses(&recent);
+        assert!(records.iter().all(|record| Arc::strong_count(record) == 1), "no original is kept");
+
+        records[2..].iter().for_each(|record| recent.take_in(record));
+        recent.compact();
+        let later = addresses(&recent);
+        assert_eq!(later[0], copies[1], "it was copied before");
+        let listed: Vec<_> = recent.newest_first().into_iter().rev().map(|listed| listed.record).collect();
+        for (listed, record) in listed.iter().zip(&records[1..]) {
+            assert_eq!(format!("{listed:?}"), format!("{record:?}"));
+            assert_ne!(listed.id.as_str().as_ptr(), record.id.as_str().as_ptr());
+        }
+        assert!(records.iter().all(|record| Arc::strong_count(record) == 1), "no original is kept");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_makes_room_while_it_is_copied_stays_away() {
+        let recent = Recent::new(1);
+        let [first, second] = [record_of("/1").await, record_of("/2").await];
+        recent.take_in(&first);
+        let loose = recent.lock().take_loose();
+        let mut copies = FastMap::default();
+        copies.insert(Arc::as_ptr(&loose[0].record).addr(), Arc::new(loose[0].record.detached()));
+        recent.take_in(&second);
+        recent.lock().exchange(&mut copies);
+        assert_eq!(addresses(&recent), [Arc::as_ptr(&second).addr()]);
+        assert_eq!(recent.lock().take_loose().len(), 1);
     }
 }

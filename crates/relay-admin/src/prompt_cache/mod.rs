@@ -115,7 +115,7 @@ impl PromptCache {
 
     fn push(&self, job: Job) {
         if self.0.queue.push(job) {
-            self.0.worker.wake("prompt-cache", &self.0, |shared| drop(shared.work()));
+            self.0.worker.wake("prompt-cache", &self.0, |shared| drop(shared.work()), |_| {});
         }
     }
 }

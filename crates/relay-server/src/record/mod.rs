@@ -51,6 +51,7 @@
 mod body;
 mod client_request_id;
 mod cost;
+mod detached;
 mod handle;
 mod layer;
 mod own_time;

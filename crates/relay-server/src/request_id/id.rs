@@ -34,6 +34,11 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
+    /// Returns the same id in memory of its own.
+    pub(crate) fn detached(&self) -> Self {
+        Self(Arc::from(&*self.0))
+    }
+
     /// Draws a new id of 96 random bits. They are not cryptographic: the id is a name, and no secret.
     #[must_use]
     pub fn random() -> Self {
