@@ -32,7 +32,7 @@ use decode::{content_coding, decode};
 use head::check_content_type;
 pub(crate) use head::check_lists;
 
-/// The number of bytes of a body that are scanned before other tasks of the thread get their turn: about 700,000 instructions.
+/// The number of bytes of a body that are scanned before other tasks of the thread get their turn: about 450,000 instructions.
 const TURN: NonZeroUsize = NonZeroUsize::new(128 * 1024).expect("it is not zero");
 
 /// Reads the requests of one endpoint, and serves them by an operation. Clones share it.
