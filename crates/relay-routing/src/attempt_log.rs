@@ -89,7 +89,7 @@ pub struct AttemptRecord {
     /// the sum of these costs. The server that has the prices sets it at the end of the request.
     pub cost: Option<Usd>,
     /// The upstream's id of the request, from the head of its response.
-    pub upstream_request_id: Option<Box<str>>,
+    pub upstream_request_id: Option<Arc<str>>,
 }
 
 /// The tokens and the cost of one model within an attempt.

@@ -219,7 +219,12 @@ impl RecordHandle {
             record.status = Some(status);
             // A translated error of an upstream that sent no id carries the relay's.
             let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-            record.upstream_request_id = id.filter(|id| *id != record.id.as_str()).map(Into::into);
+            let id = id.filter(|id| *id != record.id.as_str());
+            let logged = record.attempts.last().and_then(|attempt| attempt.upstream_request_id.as_ref());
+            record.upstream_request_id = match logged {
+                Some(logged) if id == Some(logged) => Some(Arc::clone(logged)),
+                _ => id.map(Into::into),
+            };
         });
     }
 
@@ -267,12 +272,9 @@ impl RecordHandle {
             if let (Some(billed), Some(last)) = (billed, record.attempts.last_mut()) {
                 last.by_model = ModelCost::of(billed.by_model, &last.model);
             }
-            record.stop_reason = report.stop_reason.as_deref().map(Into::into);
-            // Most upstreams report the name that was sent, which is shared.
-            if let Some(model) = report.model.as_deref()
-                && record.model_served.as_deref() != Some(model)
-            {
-                record.model_served = Some(model.into());
+            record.stop_reason.clone_from(&report.stop_reason);
+            if report.model.is_some() {
+                record.model_served.clone_from(&report.model);
             }
         }
     }

@@ -93,7 +93,7 @@ pub struct RequestRecord {
     pub client_request_id: Option<Box<str>>,
     /// The upstream's id of the request, from the `request-id` header of the response that the client gets. For
     /// clouds that name it otherwise, it is the value of their header.
-    pub upstream_request_id: Option<Box<str>>,
+    pub upstream_request_id: Option<Arc<str>>,
     /// The name of the client key that admitted the request (`server.auth.api_keys[].name`), or of the
     /// [`Client`](crate::auth::Client) that a program put into the request's extensions; `None` for a client without a name.
     pub client: Option<Arc<str>>,
@@ -141,7 +141,7 @@ pub struct RequestRecord {
     /// price of every billed attempt is unknown.
     pub cost: Option<Usd>,
     /// The `stop_reason` of the answer, such as `end_turn`.
-    pub stop_reason: Option<Box<str>>,
+    pub stop_reason: Option<Arc<str>>,
     /// Bytes of the request body that were received, before decoding.
     pub bytes_received: u64,
     /// Bytes of the response body that were handed to the server.

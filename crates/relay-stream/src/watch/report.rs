@@ -1,5 +1,8 @@
 //! The facts about an answer, and the parsing of the events that carry them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::iterations::{self, Iteration, IterationKind};
 use super::usage::Usage;
 use crate::events::EventKind;
@@ -18,9 +21,9 @@ pub struct StreamReport {
     /// The id of the message, from `message_start`.
     pub id: Option<String>,
     /// The model of the message, as the upstream names it. After a fallback within the upstream it is the one that answered.
-    pub model: Option<String>,
+    pub model: Option<Arc<str>>,
     /// The reason for the end of the message, from `message_delta`.
-    pub stop_reason: Option<String>,
+    pub stop_reason: Option<Arc<str>>,
     /// True after the first content: a `content_block_delta`, or the end of a block without deltas. From then
     /// on the client has content that another answer would contradict. The start of a block is no content.
     pub content: bool,
@@ -170,9 +173,9 @@ fn output_bytes(data: &[u8]) -> usize {
     text.map_or(0, |text| text.len().saturating_sub(2))
 }
 
-fn set(field: &mut Option<String>, value: Option<std::borrow::Cow<'_, str>>) {
+fn set<'a, T: From<Cow<'a, str>>>(field: &mut Option<T>, value: Option<Cow<'a, str>>) {
     if let Some(value) = value {
-        *field = Some(value.into_owned());
+        *field = Some(value.into());
     }
 }
 
