@@ -84,7 +84,8 @@ impl Block {
     fn end(&self, text: &[u8], at: usize) -> Option<usize> {
         let mut ends = self.ends;
         if self.unusual != 0 {
-            ends |= first_invalid(self.unusual, text, at);
+            // Those after the end belong to other strings.
+            ends |= first_invalid(self.unusual & (ends ^ ends.wrapping_sub(1)), text, at);
         }
         let offset = ends.trailing_zeros();
         // A byte that is not a valid escape ends the prefix before its backslash, maybe the last byte of the block before.
