@@ -189,9 +189,11 @@ impl<'a> Collector<'a> {
                     REDACTED => Kind::Redacted,
                     _ => Kind::Other,
                 };
+                let before = if level == self.object.level { self.object.kind } else { Kind::Other };
                 if kind != Kind::Other {
                     self.object_at(level).kind = kind;
-                } else if level == self.object.level && self.object.kind != Kind::Other {
+                }
+                if before != Kind::Other && kind != before {
                     // The last type counts, and an edit may remove it.
                     self.is_complete = false;
                 }
