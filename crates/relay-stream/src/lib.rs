@@ -54,6 +54,7 @@ mod rename;
 pub mod sse;
 mod stream_error;
 pub mod thinking;
+mod thinking_id;
 pub mod watch;
 
 pub use message_start::MessageStartEditor;

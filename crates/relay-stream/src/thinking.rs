@@ -30,32 +30,11 @@ use memchr::memmem::Finder;
 
 use crate::json_valid::{Delta, DeltaKind};
 use crate::lexer::{Lexer, Token};
+use crate::thinking_id::Pieces;
+pub use crate::thinking_id::ThinkingId;
 
 /// The length of the longest name that is searched for.
 const NAME: usize = "redacted_thinking".len();
-
-/// The identity of a signature or of the data of a redacted thinking block: its 128-bit FNV-1a hash, which is
-/// the same in every process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ThinkingId(u128);
-
-impl ThinkingId {
-    const EMPTY: Self = Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-
-    /// Computes the id of the text between the quotes of a JSON string, as written. Backslashes are ignored:
-    /// a signature is base64, in which only the slash has two forms in JSON, with and without a backslash.
-    pub fn of(written: &[u8]) -> Self {
-        let mut id = Self::EMPTY;
-        written.split(|&byte| byte == b'\\').for_each(|part| id.add(part));
-        id
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
-    }
-}
 
 /// A fact about the thinking in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +71,8 @@ pub(crate) struct ThinkingWatch {
     length: usize,
     /// True after a name whose value is a signature.
     before_value: bool,
-    /// The id of the signature up to now. `None` outside of a signature.
-    value: Option<ThinkingId>,
+    /// The signature up to now. `None` outside of a signature.
+    value: Option<Pieces>,
     /// True after `redacted_thinking`, up to the next signature.
     in_redacted: bool,
     /// True once the answer contains thinking.
@@ -122,12 +101,12 @@ impl ThinkingWatch {
     pub(crate) fn observe(&mut self, token: Token<'_>) -> Option<&[u8]> {
         match (token, &mut self.value) {
             (Token::Open, _) => self.begin_string(),
-            (Token::Text(text), Some(id)) => id.add(text),
+            (Token::Text(text), Some(pieces)) => pieces.add(text),
             (Token::Text(text), None) => self.add_to_name(text),
             (Token::Backslash, _) => self.escape(),
-            (Token::Close, Some(id)) => {
-                let id = *id;
-                self.end_value(id);
+            (Token::Close, Some(pieces)) => {
+                let pieces = *pieces;
+                self.end_value(pieces);
             }
             (Token::Close, None) => {
                 let (name, length) = (self.name, self.length);
@@ -152,9 +131,9 @@ impl ThinkingWatch {
     #[inline]
     pub(crate) fn string(&mut self, text: &[u8]) {
         if std::mem::take(&mut self.before_value) {
-            let mut id = ThinkingId::EMPTY;
-            id.add(text);
-            self.end_value(id);
+            let mut pieces = Pieces::default();
+            pieces.add(text);
+            self.end_value(pieces);
         } else {
             self.end_name(text);
         }
@@ -173,14 +152,14 @@ impl ThinkingWatch {
 
     fn begin_string(&mut self) {
         self.length = 0;
-        self.value = std::mem::take(&mut self.before_value).then_some(ThinkingId::EMPTY);
+        self.value = std::mem::take(&mut self.before_value).then(Pieces::default);
     }
 
-    fn end_value(&mut self, id: ThinkingId) {
+    fn end_value(&mut self, pieces: Pieces) {
         (self.value, self.in_redacted) = (None, false);
-        if id != ThinkingId::EMPTY {
+        if !pieces.is_empty() {
             self.signed = true;
-            (self.sink)(Thinking::Signed(id));
+            (self.sink)(Thinking::Signed(pieces.id()));
         }
     }
 
