@@ -81,8 +81,8 @@ async fn read_request(stream: &mut DuplexStream, received: &mut Vec<u8>) -> Opti
 
 /// Returns the length of the first request in `received`, or `None` if it is incomplete.
 fn request_length(received: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(received).ok()?;
-    let (head, _) = text.split_once("\r\n\r\n")?;
+    let end = memchr::memmem::find(received, b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&received[..end]).ok()?;
     let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: "))?;
     let length = head.len() + 4 + length.parse::<usize>().ok()?;
     (received.len() >= length).then_some(length)
