@@ -17,7 +17,7 @@ pub struct TrustRoots(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    store: OnceLock<RootCertStore>,
+    store: OnceLock<Arc<RootCertStore>>,
     /// True once a thread has been started that loads them.
     has_loader: AtomicBool,
 }
@@ -53,14 +53,14 @@ impl TrustRoots {
         }
     }
 
-    fn store(&self) -> &RootCertStore {
-        self.0.store.get_or_init(system_roots)
+    fn store(&self) -> &Arc<RootCertStore> {
+        self.0.store.get_or_init(|| Arc::new(system_roots()))
     }
 }
 
 impl fmt::Debug for TrustRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrustRoots").field("loaded", &self.0.store.get().map(RootCertStore::len)).finish()
+        f.debug_struct("TrustRoots").field("loaded", &self.0.store.get().map(|store| store.len())).finish()
     }
 }
 
@@ -98,9 +98,11 @@ impl RootsVerifier {
 
     fn verifier(&self) -> Result<&WebPkiServerVerifier, Error> {
         let verifier = self.verifier.get_or_init(|| {
-            let mut store = self.roots.store().clone();
-            store.extend(self.further.iter().cloned());
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider))
+            let mut store = Arc::clone(self.roots.store());
+            if !self.further.is_empty() {
+                Arc::make_mut(&mut store).extend(self.further.iter().cloned());
+            }
+            WebPkiServerVerifier::builder_with_provider(store, Arc::clone(&self.provider))
                 .build()
                 .map_err(|error| OtherError(Arc::new(error)).into())
         });
@@ -162,6 +164,7 @@ mod tests {
         let refused = verifier.verify_server_cert(&no_certificate, &[], &name, &[], UnixTime::now());
         assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
         assert!(!roots.store().is_empty());
+        assert_eq!(Arc::strong_count(roots.store()), 2, "the upstreams without a ca_file share them");
     }
 
     #[test]
