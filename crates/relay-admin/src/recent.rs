@@ -20,10 +20,10 @@ const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
 
 /// The last requests that have ended, and those that are under way. Clones share them.
 ///
-/// It keeps the records themselves: at most `capacity` of requests that have ended, the oldest of which makes
-/// room for a new one, and at most 10,000 of requests under way. Those of [`ObserverParts`](crate::observers::ObserverParts) keep
-/// [detached](RequestRecord::detached) copies from the first second without a request on. Requests for `/`, `/api/hello`, `/health`, `/healthz` and
-/// `/readyz` are not listed.
+/// It keeps the records themselves: at most `capacity` of requests that have ended, the oldest of which makes room for a new one, and at
+/// most 10,000 of requests under way. Those of [`ObserverParts`](crate::observers::ObserverParts) keep
+/// [detached](RequestRecord::detached) copies from the first second without a request on. Requests for `/`, `/api/hello`, `/health`,
+/// `/healthz` and `/readyz` are not listed.
 ///
 /// ```
 /// use relay_admin::recent::Recent;
