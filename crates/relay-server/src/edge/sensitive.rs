@@ -39,6 +39,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn credentials_are_not_printed() {
+        let request = Request::get("/")
+            .header("authorization", "Bearer secret")
+            .header("x-api-key", "secret-1")
+            .header("x-api-key", "secret-2")
+            .header("cookie", "a=secret")
+            .header("proxy-authorization", "Basic secret")
+            .header("x-app", "plain");
+        let printed = format!("{:?}", mark_request(request.body(()).unwrap()));
+        assert!(!printed.contains("secret") && printed.contains("plain"), "{printed}");
+
+        let response = Response::builder().header("set-cookie", "a=secret").body(()).unwrap();
+        let response = mark_response(response);
+        assert!(!format!("{response:?}").contains("secret"), "{response:?}");
+        assert_eq!(response.headers()["set-cookie"], "a=secret");
+    }
+
+    #[test]
     fn every_value_of_a_credential_is_marked_and_no_other() {
         let request = Request::builder()
             .header("x-api-key", "one")
