@@ -1,6 +1,6 @@
 //! Listeners that stop together.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 
 use relay_server::{Drained, Listener, Reloadable, Stop};
 use tokio::sync::watch;
@@ -33,16 +33,29 @@ impl ListenerGroup {
         self.serving.spawn(serving);
     }
 
-    /// Waits until the group stops.
+    /// Waits until the group stops. A listener drops the future once it accepts no further connection.
     pub(crate) fn stopped(&self) -> impl Future<Output = Stop> + Send + use<> {
-        let mut stop = self.stop.subscribe();
+        let (accepting, mut stop) = (self.stop.subscribe(), self.stop.subscribe());
         // An error means that the group has been dropped.
-        async move { stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop).unwrap_or(Stop::Close) }
+        let mut stopped = Box::pin(async move {
+            stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop).unwrap_or(Stop::Close)
+        });
+        // Unlike an async block, the closure keeps what it owns when the future has completed.
+        poll_fn(move |cx| {
+            let _ = &accepting;
+            stopped.as_mut().poll(cx)
+        })
     }
 
-    /// Stops the listeners.
-    pub(crate) fn stop(&self, stop: Stop) {
-        self.stop.send_replace(Some(stop));
+    /// Drains and closes the listeners.
+    pub(crate) fn close(&self) {
+        self.stop.send_replace(Some(Stop::Close));
+    }
+
+    /// Leaves the sockets to another process, and waits until no listener accepts a further connection.
+    pub(crate) async fn hand_over(&self) {
+        self.stop.send_replace(Some(Stop::HandOver));
+        self.stop.closed().await;
     }
 
     /// Waits for the panic of a listener, by which alone it ends before the stop.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay_config::{Config, ListenAddress, LogLevel, LogOutput, ProviderConfig};
-use relay_server::{Listener, Reloadable, Stop};
+use relay_server::{Listener, Reloadable};
 
 use super::arguments::RunArguments;
 use super::error::RunError;
@@ -133,7 +133,7 @@ impl OwnRelay {
 
     /// Stops the relay, writes its records, and prints the warnings that were held back.
     pub(super) async fn stop(mut self) -> Result<(), RunError> {
-        self.listeners.stop(Stop::Close);
+        self.listeners.close();
         // Requests that are still open have no client any more.
         let _ = tokio::time::timeout(2 * DRAIN, self.listeners.drained()).await;
         self.traces.shutdown().await;

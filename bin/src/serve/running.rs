@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use relay_server::{Reloadable, Stop};
+use relay_server::Reloadable;
 use tokio::task::JoinError;
 
 use super::announce::log_stop;
@@ -40,7 +40,7 @@ impl Running<'_> {
             }
             #[cfg(unix)]
             End::Replaced(successor) => {
-                self.hand_over(&successor);
+                self.hand_over(&successor).await;
                 true
             }
         };
@@ -51,19 +51,18 @@ impl Running<'_> {
     fn stop(&self, signal: &str) {
         log_stop(signal, &self.relay.relay().config().server);
         self.notifier.stopping("draining: open requests may finish");
-        self.clients.stop(Stop::Close);
+        self.clients.close();
     }
 
     /// Leaves the sockets to `successor`, which serves.
     #[cfg(unix)]
-    fn hand_over(&mut self, successor: &Successor) {
+    async fn hand_over(&mut self, successor: &Successor) {
         let (pid, limit) = (successor.pid(), self.relay.relay().config().server.drain_timeout);
-        tracing::info!(pid, ?limit, "handed over to a new process; open requests may finish");
         // Before the listeners, which would remove the files of their sockets.
         self.lifecycle.leave_sockets();
-        self.clients.stop(Stop::HandOver);
         // The new process has state of its own.
-        self.observers.stop(Stop::HandOver);
+        tokio::join!(self.clients.hand_over(), self.observers.hand_over());
+        tracing::info!(pid, ?limit, "handed over to a new process; open requests may finish");
         self.notifier.replaced_by(pid);
     }
 
@@ -72,7 +71,7 @@ impl Running<'_> {
         let Self { mut lifecycle, notifier, traces, mut clients, mut observers, .. } = self;
         let ended = async {
             let cut = clients.drained().await?;
-            observers.stop(Stop::Close);
+            observers.close();
             observers.drained().await?;
             traces.shutdown().await;
             Ok::<_, JoinError>(cut)

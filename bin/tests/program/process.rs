@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -214,14 +214,25 @@ impl Process {
         within_limit("the end of the process", || !self.is_running());
     }
 
-    /// Kills the process and returns its standard error.
+    /// Kills the process and returns its standard error. If a process that it has started holds this pipe open, the text is
+    /// what has arrived within the time limit.
     fn stderr(&mut self) -> String {
         let _ = self.child.kill();
-        let mut text = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut text).unwrap();
-        }
-        text
+        let Some(mut stderr) = self.child.stderr.take() else { return String::new() };
+        let (sender, pieces) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // The receiver is gone once the time has passed.
+            while let Ok(length @ 1..) = stderr.read(&mut piece) {
+                if sender.send(piece[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let end = Instant::now() + STEP_TIMEOUT;
+        let arrived =
+            std::iter::from_fn(|| pieces.recv_timeout(end.saturating_duration_since(Instant::now())).ok());
+        String::from_utf8(arrived.flatten().collect()).unwrap()
     }
 }
 
@@ -310,7 +321,7 @@ pub(crate) fn signal(id: u32, name: &str) -> bool {
 #[cfg(unix)]
 #[track_caller]
 pub(crate) fn within_limit(state: &str, mut is_reached: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while !is_reached() {
         assert!(start.elapsed() < STEP_TIMEOUT, "no {state}");
         std::thread::sleep(Duration::from_millis(5));
