@@ -140,16 +140,18 @@ impl Redactor {
 
 /// Returns the positions of [`MARK`].
 fn marks(text: &[u8]) -> impl Iterator<Item = usize> {
+    // Most texts have none, which is seen many bytes at a time.
+    let text = if text.is_ascii() { &[] } else { text };
     let first = text.iter().enumerate().filter(|(_, byte)| **byte == MARK[0]);
     first.map(|(at, _)| at).filter(|at| text[*at..].starts_with(MARK))
 }
 
 /// Finds words that look like a credential. A word that was cut is one from its prefix on.
 fn find_credentials(text: &[u8], found: &mut Vec<Range<usize>>) {
+    // Without a mark no word was cut, and short words need no look.
+    let least = if text.is_ascii() { CREDENTIAL_LENGTH } else { 1 };
     let mut at = 0;
-    while let Some(start) = text[at..].iter().position(is_credential_byte).map(|start| at + start) {
-        let length = text[start..].iter().position(|byte| !is_credential_byte(byte));
-        let end = length.map_or(text.len(), |length| start + length);
+    while let Some(Range { start, end }) = next_word(text, at, least) {
         let is_long = |word: usize| end - word >= CREDENTIAL_LENGTH || text[end..].starts_with(MARK);
         let is_credential =
             |word: usize| CREDENTIALS.iter().any(|prefix| text[word..end].starts_with(prefix));
@@ -157,6 +159,27 @@ fn find_credentials(text: &[u8], found: &mut Vec<Range<usize>>) {
         let words = word_starts(text, start).into_iter().filter(|word| *word < end);
         let mut words = words.chain(within.map(|within| start + within));
         found.extend(words.find(|word| is_long(*word) && is_credential(*word)).map(|word| word..end));
+        at = end;
+    }
+}
+
+/// Returns the first word of at least `least` bytes, at least 1, that begins at `at` or later. No word begins before `at` and ends
+/// after it.
+///
+/// A word of this length has a byte at every place so far apart: between two of these, nothing is read until one is in a word.
+fn next_word(text: &[u8], mut at: usize, least: usize) -> Option<Range<usize>> {
+    let is_outside = |byte: &u8| !is_credential_byte(byte);
+    loop {
+        let probe = at + least - 1;
+        if is_outside(text.get(probe)?) {
+            at = probe + 1;
+            continue;
+        }
+        let start = text[at..probe].iter().rposition(is_outside).map_or(at, |outside| at + outside + 1);
+        let end = text[probe..].iter().position(is_outside).map_or(text.len(), |length| probe + length);
+        if end - start >= least {
+            return Some(start..end);
+        }
         at = end;
     }
 }
@@ -171,6 +194,7 @@ fn word_starts(text: &[u8], start: usize) -> [usize; 3] {
     }
 }
 
+/// Returns `true` for a byte of a word.
 fn is_credential_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
@@ -192,6 +216,17 @@ mod tests {
         let redacted =
             Redactor::new(&secrets).redact(text.as_bytes()).unwrap_or_else(|| text.as_bytes().to_vec());
         String::from_utf8(redacted).unwrap()
+    }
+
+    /// Returns the words of at least `least` bytes.
+    fn words(text: &str, least: usize) -> Vec<&str> {
+        let mut at = 0;
+        let next = || {
+            let word = next_word(text.as_bytes(), at, least)?;
+            at = word.end;
+            Some(&text[word])
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[track_caller]
@@ -232,7 +267,26 @@ mod tests {
         check(&[], harmless, harmless);
     }
 
+    #[test]
+    fn words_are_found_by_their_least_length() {
+        assert_eq!(words("a bc  def,ghij", 1), ["a", "bc", "def", "ghij"]);
+        assert_eq!(words("a bc  def,ghij", 3), ["def", "ghij"]);
+        assert_eq!(words("abcd", 4), ["abcd"]);
+        assert_eq!(words("abc", 4), [""; 0]);
+        assert_eq!(words("", 1), [""; 0]);
+    }
+
     proptest! {
+        #[test]
+        fn words_of_a_least_length_are_those_of_any_length_that_have_it(
+            text in "[a-b_.\\- ]{0,80}",
+            least in 1..20_usize,
+        ) {
+            let mut all = words(&text, 1);
+            all.retain(|word| word.len() >= least);
+            prop_assert_eq!(words(&text, least), all);
+        }
+
         #[test]
         fn no_form_of_a_secret_remains(
             secrets in prop::collection::vec("[ -~é模]{4,40}", 1..8),

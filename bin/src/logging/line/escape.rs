@@ -60,14 +60,13 @@ pub(super) struct InJson<'a>(pub(super) &'a mut String);
 
 impl Write for InJson<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly all values are plain. Without an end at the first special byte, the loop is vectorized.
-        let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-        if !text.bytes().fold(false, |any, byte| any | is_special(byte)) {
+        // Nearly all values are plain.
+        if is_plain_json(text.as_bytes()) {
             self.0.push_str(text);
             return Ok(());
         }
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+        while let Some(at) = rest.bytes().position(is_special_json) {
             let (plain, special) = rest.split_at(at);
             self.0.push_str(plain);
             self.push_escape(special.as_bytes()[0])?;
@@ -76,6 +75,31 @@ impl Write for InJson<'_> {
         self.0.push_str(rest);
         Ok(())
     }
+}
+
+/// Returns `true` for a byte that a JSON string escapes.
+fn is_special_json(byte: u8) -> bool {
+    matches!(byte, ..b' ' | b'"' | b'\\')
+}
+
+/// Returns `true` if a JSON string escapes no byte of `text`, of which eight bytes are compared at once: most texts are too short for
+/// vectors.
+fn is_plain_json(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks();
+    words.iter().all(|word| special_in(u64::from_ne_bytes(*word)) == 0)
+        && !rest.iter().copied().any(is_special_json)
+}
+
+/// Returns 0 if a JSON string escapes no byte of `word`.
+///
+/// A subtraction sets the highest bit of a byte below 0x80 if the byte is less than what is subtracted. It may also set it if there
+/// is such a byte before.
+fn special_in(word: u64) -> u64 {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let less = |word: u64, than: u8| word.wrapping_sub(u64::from_ne_bytes([than; 8])) & !word;
+    (less(word, b' ') | less(word ^ QUOTES, 1) | less(word ^ BACKSLASHES, 1)) & HIGHEST
 }
 
 impl InJson<'_> {
@@ -92,5 +116,36 @@ impl InJson<'_> {
         };
         self.0.push_str(escape);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str) {
+        let mut line = String::new();
+        InJson(&mut line).write_str(text).unwrap();
+        assert_eq!(format!("\"{line}\""), serde_json::to_string(text).unwrap());
+    }
+
+    #[test]
+    fn each_byte_is_escaped_as_by_serde_json_at_each_place() {
+        for char in ('\0'..='\u{ff}').chain(['…', '模']) {
+            for at in 0..20 {
+                let (before, after) = ("x".repeat(at), "y".repeat(19 - at));
+                check(&format!("{before}{char}{after}"));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_escaped_as_by_serde_json(text in "\\PC{0,40}|[ -~]{0,40}|[\\x00-\\x7f]{0,40}") {
+            check(&text);
+        }
     }
 }
