@@ -61,6 +61,9 @@ impl Load {
             Self::Burst { events, connections } => {
                 Self::Burst { events: events.min(20), connections: connections.min(2) }
             }
+            Self::Rate { size, per_second } => {
+                Self::Rate { size: size.min(20_000), per_second: per_second.min(500) }
+            }
             Self::PacedInNewProcess { streams, gap } => {
                 Self::PacedInNewProcess { streams: streams.min(4), gap }
             }
@@ -97,8 +100,14 @@ impl Load {
             },
             Self::Rate { size, per_second } => {
                 let target = peer.target(of_size(size, false));
+                let before = peer.pid.map(cpu_time).transpose()?;
                 let times = rate::run(&target, per_second, time, rate::CONNECTIONS).await?;
-                Ok(quantiles(&times, (Metric::TimeP50, Metric::TimeP99), 1e3))
+                let mut values = quantiles(&times, (Metric::TimeP50, Metric::TimeP99), 1e3);
+                if let (Some(pid), Some(before)) = (peer.pid, before) {
+                    let used = microseconds(cpu_time(pid)?.saturating_sub(before));
+                    values.push((Metric::CpuPerRequest, used / times.len() as f64));
+                }
+                Ok(values)
             }
             Self::Paced { streams, .. } => {
                 let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;

@@ -7,7 +7,7 @@ mod streams;
 
 use self::memory::{many_streams, memory, stalled};
 use self::peers::{HAPROXY, HYPER, NGINX, RELAY, SIX, peers};
-use self::requests::{added, keys, over_tls, rate, requests};
+use self::requests::{added, at_a_rate, keys, over_tls, requests};
 use self::streams::{protocols, streams};
 use super::Workload;
 use super::goal::{Bound, Goal};
@@ -27,7 +27,9 @@ pub(crate) fn workloads(scale: &Scale, further: &[Spec]) -> Vec<Workload> {
     all.extend(streams(scale));
     all.extend(protocols(scale));
     all.extend(memory(scale));
-    all.extend([many_streams(scale), stalled(scale), added(), rate(), keys(), start()]);
+    all.extend([many_streams(scale), stalled(scale), added()]);
+    all.extend(at_a_rate());
+    all.extend([keys(), start()]);
     for workload in &mut all {
         if scale.is_smoke {
             workload.load = workload.load.reduced();

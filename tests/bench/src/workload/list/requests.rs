@@ -67,15 +67,18 @@ pub(super) fn added() -> Workload {
     }
 }
 
-pub(super) fn rate() -> Workload {
-    Workload {
-        id: "rate",
-        title: "1 KB request, JSON answer, 500 requests/s".to_owned(),
-        peers: peers(&["direct", HYPER, NGINX, HAPROXY, RELAY, ALL]),
-        load: Load::Rate { size: 1024, per_second: 500 },
-        shown: &[Metric::TimeP50, Metric::TimeP99],
-        goals: Vec::new(),
-    }
+/// JSON answers at a rate that no proxy is busy with. Each wakes up for a request, and wakes up client and upstream in turn.
+pub(super) fn at_a_rate() -> Vec<Workload> {
+    [("rate-1k", "1 KB", 1024, 2000), ("rate-150k", "150 KB", 150_000, 500)]
+        .map(|(id, name, size, per_second)| Workload {
+            id,
+            title: format!("{name} request, JSON answer, {per_second} requests/s"),
+            peers: peers(&["direct", HYPER, NGINX, HAPROXY, RELAY, ALL]),
+            load: Load::Rate { size, per_second },
+            shown: &[Metric::CpuPerRequest, Metric::TimeP50, Metric::TimeP99],
+            goals: Vec::new(),
+        })
+        .into()
 }
 
 pub(super) fn keys() -> Workload {
