@@ -1,9 +1,12 @@
 //! A stop, and the connections that bring no request: half-read requests, idle connections, too many of them.
 
+use std::future::ready;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use relay_config::{Format, Loader};
+use relay_server::Stop;
 use relay_tests::fakes::anthropic;
 use relay_tests::{
     Answer, Call, Client, Connection, Http2Answer, Http2Client, Relay, Upstream, provider, sse, within,
@@ -11,7 +14,7 @@ use relay_tests::{
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
@@ -120,6 +123,22 @@ async fn a_hand_over_completes_requests_that_have_arrived_in_part() {
     slow.send(BODY).await;
     let answer = slow.response().await;
     assert_eq!((answer.status, answer.headers.get("connection")), (200, Some("close")));
+}
+
+#[tokio::test]
+async fn a_hand_over_leaves_connections_in_the_queue_to_the_other_process() {
+    let text = r#"providers: [{ name: a, type: mock }]"#;
+    let config = Loader::new().with_text("c.yaml", Format::Yaml, text).load().unwrap().config;
+    let relay = relay_server::Relay::builder(config).without_proxy().build().unwrap();
+    // The stop and the connection are there at the same time. One of them coming first would be by chance.
+    for _ in 0..30 {
+        let other_process = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        other_process.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(other_process.try_clone().unwrap()).unwrap();
+        let _waiting = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        relay_server::serve_until(listener, relay.clone(), ready(Stop::HandOver)).await;
+        other_process.accept().expect("the connection is still in the queue");
+    }
 }
 
 /// Starts a stream over HTTP/2 whose upstream has sent its first `events`.
