@@ -1,6 +1,6 @@
 //! Listeners that stop together.
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 
 use relay_server::{Drained, Listener, Reloadable, Stop};
 use tokio::sync::watch;
@@ -33,18 +33,11 @@ impl ListenerGroup {
         self.serving.spawn(serving);
     }
 
-    /// Waits until the group stops. A listener drops the future once it accepts no further connection.
+    /// Waits until the group stops.
     pub(crate) fn stopped(&self) -> impl Future<Output = Stop> + Send + use<> {
-        let (accepting, mut stop) = (self.stop.subscribe(), self.stop.subscribe());
+        let mut stop = self.stop.subscribe();
         // An error means that the group has been dropped.
-        let mut stopped = Box::pin(async move {
-            stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop).unwrap_or(Stop::Close)
-        });
-        // Unlike an async block, the closure keeps what it owns when the future has completed.
-        poll_fn(move |cx| {
-            let _ = &accepting;
-            stopped.as_mut().poll(cx)
-        })
+        async move { stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop).unwrap_or(Stop::Close) }
     }
 
     /// Drains and closes the listeners.
@@ -53,8 +46,10 @@ impl ListenerGroup {
     }
 
     /// Leaves the sockets to another process, and waits until no listener accepts a further connection.
+    #[cfg(unix)]
     pub(crate) async fn hand_over(&self) {
         self.stop.send_replace(Some(Stop::HandOver));
+        // Each listener has seen it, and dropped its receiver.
         self.stop.closed().await;
     }
 

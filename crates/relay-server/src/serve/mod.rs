@@ -50,7 +50,7 @@ use tokio::task::JoinSet;
 use crate::listener_rules::ListenerRules;
 use crate::offload::MayBlock;
 use crate::reload::Reloadable;
-use accept::{Accepted, Acceptor};
+use accept::Acceptor;
 use connection::Connection;
 pub use listener::Listener;
 pub use peer::BoundAddress;
@@ -107,8 +107,8 @@ pub async fn serve(
 
 /// Serves `relay` on `listener` until `stop` completes, and stops in the way that it returns. [`serve`] describes the rest.
 ///
-/// A process that hands its socket over to another one keeps a duplicate of it, or passes it on before this future ends. `stop` is
-/// dropped once the listener accepts no further connection.
+/// A process that hands its socket over to another one keeps a duplicate of it, or passes it on before this future ends. No connection
+/// is accepted once `stop` has returned [`Stop::HandOver`].
 pub async fn serve_until(
     listener: impl Into<Listener>,
     relay: impl Into<Reloadable>,
@@ -130,21 +130,35 @@ pub(crate) async fn serve_on<S: Served>(
     // The places of the relay in use now. A relay that replaces it brings no further ones.
     let limit = served.serving().connections;
     let open = Arc::clone(limit.open());
-    let acceptor = Acceptor::new(listener, limit);
+    let mut acceptor = Acceptor::new(listener, limit);
     let (stopped, stopping) = Stopping::new();
     let mut connections = JoinSet::new();
     let connection = |accepted| {
         let connection = Connection::new(served.clone(), stopping.clone(), Arc::clone(&open));
         connection.with_tls(tls.clone()).serve(accepted)
     };
-    let stop = async {
+    let mut stop = pin!(async {
         let stop = stop.await;
         if stop == Stop::Close {
             start_draining(&served).await;
         }
         stop
+    });
+    let stop = loop {
+        tokio::select! {
+            biased;
+            stop = &mut stop => break stop,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = acceptor.accept() => { connections.spawn(connection(accepted)); }
+        }
     };
-    let stop = accept_until(stop, acceptor, &mut connections, connection).await;
+    if stop == Stop::Close {
+        // A connection that is in the queue when the listener closes would be reset.
+        acceptor.accept_waiting().for_each(|accepted| {
+            connections.spawn(connection(accepted));
+        });
+    }
+    drop(acceptor);
     stopped.send_replace(Some(stop));
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // An error is the end of the time limit. The rest is cut.
@@ -152,35 +166,6 @@ pub(crate) async fn serve_on<S: Served>(
     let cut = connections.len();
     connections.shutdown().await;
     Drained { cut }
-}
-
-/// Serves the connections that `acceptor` accepts by `serve` until `stop` completes. Drops the acceptor, then `stop`.
-async fn accept_until<F>(
-    stop: impl Future<Output = Stop>,
-    mut acceptor: Acceptor,
-    connections: &mut JoinSet<()>,
-    serve: impl Fn(Accepted) -> F,
-) -> Stop
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let mut stop = pin!(stop);
-    let way = loop {
-        tokio::select! {
-            biased;
-            way = &mut stop => break way,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = acceptor.accept() => { connections.spawn(serve(accepted)); }
-        }
-    };
-    if way == Stop::Close {
-        // A connection that is in the queue when the listener closes would be reset.
-        acceptor.accept_waiting().for_each(|accepted| {
-            connections.spawn(serve(accepted));
-        });
-    }
-    drop(acceptor);
-    way
 }
 
 /// Makes `/readyz` answer 503, and waits for `server.drain_delay_ms`.
