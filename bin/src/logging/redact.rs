@@ -79,8 +79,12 @@ impl Redactor {
     pub(crate) fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut found = Vec::new();
         self.find_patterns(text, &mut found);
-        self.find_cut_patterns(text, &mut found);
-        find_credentials(text, &mut found);
+        // Most texts have no mark of a cut, which is seen many bytes at a time. Then short words need no look either.
+        let may_be_cut = !text.is_ascii();
+        if may_be_cut {
+            self.find_cut_patterns(text, &mut found);
+        }
+        find_credentials(text, if may_be_cut { 1 } else { CREDENTIAL_LENGTH }, &mut found);
         if found.is_empty() {
             return None;
         }
@@ -140,16 +144,12 @@ impl Redactor {
 
 /// Returns the positions of [`MARK`].
 fn marks(text: &[u8]) -> impl Iterator<Item = usize> {
-    // Most texts have none, which is seen many bytes at a time.
-    let text = if text.is_ascii() { &[] } else { text };
     let first = text.iter().enumerate().filter(|(_, byte)| **byte == MARK[0]);
     first.map(|(at, _)| at).filter(|at| text[*at..].starts_with(MARK))
 }
 
-/// Finds words that look like a credential. A word that was cut is one from its prefix on.
-fn find_credentials(text: &[u8], found: &mut Vec<Range<usize>>) {
-    // Without a mark no word was cut, and short words need no look.
-    let least = if text.is_ascii() { CREDENTIAL_LENGTH } else { 1 };
+/// Finds words of at least `least` bytes that look like a credential. A word that was cut is one from its prefix on.
+fn find_credentials(text: &[u8], least: usize, found: &mut Vec<Range<usize>>) {
     let mut at = 0;
     while let Some(Range { start, end }) = next_word(text, at, least) {
         let is_long = |word: usize| end - word >= CREDENTIAL_LENGTH || text[end..].starts_with(MARK);
