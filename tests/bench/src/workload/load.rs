@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::metric::{Metric, Values, microseconds, quantiles};
+use super::metric::{CpuUse, Metric, Values, quantiles};
 use super::open_streams::{HeldStreams, paced, paced_in_new_process};
 use super::stalled::StalledClients;
 use crate::Result;
@@ -11,7 +11,6 @@ use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Launch, Peer, Spec, start};
-use crate::proc::cpu_time;
 use crate::upstream::scenario::Scenario;
 
 /// A load. Sizes are bytes of the request's body.
@@ -100,12 +99,11 @@ impl Load {
             },
             Self::Rate { size, per_second } => {
                 let target = peer.target(of_size(size, false));
-                let before = peer.pid.map(cpu_time).transpose()?;
+                let cpu = CpuUse::begin(peer)?;
                 let times = rate::run(&target, per_second, time, rate::CONNECTIONS).await?;
                 let mut values = quantiles(&times, (Metric::TimeP50, Metric::TimeP99), 1e3);
-                if let (Some(pid), Some(before)) = (peer.pid, before) {
-                    let used = microseconds(cpu_time(pid)?.saturating_sub(before));
-                    values.push((Metric::CpuPerRequest, used / times.len() as f64));
+                if let Some(cpu) = cpu {
+                    values.push((Metric::CpuPerRequest, cpu.microseconds()? / times.len() as f64));
                 }
                 Ok(values)
             }
@@ -138,12 +136,12 @@ pub(crate) async fn measure_start(spec: &Spec, lab: &Lab) -> Result<Option<Value
 async fn closed(peer: &Peer, load: &mut ClosedLoop, time: Duration) -> Result<Values> {
     // Allocators and code of the proxy are warm after this.
     load.run(time / 5).await?;
-    let before = peer.pid.map(cpu_time).transpose()?;
+    let cpu = CpuUse::begin(peer)?;
     let done = load.run(time).await?;
     let mut values = quantiles(&done.times, (Metric::TimeP50, Metric::TimeP99), 1e3);
     values.push((Metric::RequestsPerSecond, done.requests as f64 / done.elapsed.as_secs_f64()));
-    if let (Some(pid), Some(before)) = (peer.pid, before) {
-        let used = microseconds(cpu_time(pid)?.saturating_sub(before));
+    if let Some(cpu) = cpu {
+        let used = cpu.microseconds()?;
         values.push((Metric::CpuPerRequest, used / done.requests as f64));
         if done.events > 0 {
             values.push((Metric::CpuPerEvent, used / done.events as f64));

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Result;
+use crate::peer::Peer;
+use crate::proc::cpu_time;
 use crate::stats::percentile;
 
 /// A quantity with its unit. Less is better, except for the rates of requests and events.
@@ -83,9 +86,26 @@ impl fmt::Display for Metric {
 /// The values of one peer in one round.
 pub(crate) type Values = Vec<(Metric, f64)>;
 
-/// Returns a time in microseconds.
-pub(super) fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+/// The CPU time of a peer's process from a moment on.
+pub(super) struct CpuUse {
+    pid: u32,
+    before: Duration,
+}
+
+impl CpuUse {
+    /// Begins now. Returns `None` if there is no proxy.
+    /// # Errors
+    /// If the process does not exist.
+    pub(super) fn begin(peer: &Peer) -> Result<Option<Self>> {
+        peer.pid.map(|pid| Ok(Self { pid, before: cpu_time(pid)? })).transpose()
+    }
+
+    /// Returns the CPU time so far, in microseconds.
+    /// # Errors
+    /// If the process has ended.
+    pub(super) fn microseconds(&self) -> Result<f64> {
+        Ok(cpu_time(self.pid)?.saturating_sub(self.before).as_secs_f64() * 1e6)
+    }
 }
 
 /// Returns the median and the 99th percentile of sorted nanoseconds, in units of `unit` nanoseconds.

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::metric::{Metric, Values, microseconds, quantiles};
+use super::metric::{CpuUse, Metric, Values, quantiles};
 use crate::Result;
 use crate::body::small_stream;
 use crate::client::rate;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Peer};
-use crate::proc::{cpu_time, memory};
+use crate::proc::memory;
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 /// The time between the first event of the last stream and the measurement of the memory.
@@ -38,7 +38,7 @@ pub(super) async fn paced(
     bodies: Option<(Bytes, u32)>,
 ) -> Result<Values> {
     tokio::time::sleep(time / 5).await;
-    let before = peer.pid.map(cpu_time).transpose()?;
+    let cpu = CpuUse::begin(peer)?;
     let (begin, events) = (Instant::now(), streams.events());
     streams.record_delays(true);
     match bodies {
@@ -49,10 +49,7 @@ pub(super) async fn paced(
     }
     streams.record_delays(false);
     let (elapsed, events) = (begin.elapsed(), streams.events() - events);
-    let used = match (peer.pid, before) {
-        (Some(pid), Some(before)) => Some(microseconds(cpu_time(pid)?.saturating_sub(before))),
-        _ => None,
-    };
+    let used = cpu.map(|cpu| cpu.microseconds()).transpose()?;
     lab.upstream.end_streams().await?;
     let delays = streams.end().await?;
     let mut values = quantiles(&delays, (Metric::DelayP50, Metric::DelayP99), 1e6);
