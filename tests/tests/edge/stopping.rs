@@ -127,7 +127,7 @@ async fn a_hand_over_completes_requests_that_have_arrived_in_part() {
 
 #[tokio::test]
 async fn a_hand_over_leaves_connections_in_the_queue_to_the_other_process() {
-    let text = r#"providers: [{ name: a, type: mock }]"#;
+    let text = "providers: [{ name: a, type: mock }]";
     let config = Loader::new().with_text("c.yaml", Format::Yaml, text).load().unwrap().config;
     let relay = relay_server::Relay::builder(config).without_proxy().build().unwrap();
     // The stop and the connection are there at the same time. One of them coming first would be by chance.
