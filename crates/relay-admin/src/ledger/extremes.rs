@@ -30,7 +30,7 @@ fn largest() -> Amounts {
 #[test]
 fn sums_beyond_the_integers_of_the_database_are_reported_and_folded() {
     let (_directory, path) = place();
-    let rows: Vec<Row> =
+    let rows: Vec<_> =
         (0..24).map(|hour| Row { amounts: largest(), ..row(DAY + hour * HOUR_MS, "a", "x", 0) }).collect();
     let mut store = written(&path, &rows);
     // As many rows as an hour can have.

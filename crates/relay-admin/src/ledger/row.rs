@@ -14,28 +14,29 @@ use crate::prompt_cache::CacheVerdict;
 /// The longest name of a model or of a stop reason, in bytes: the longest one that a request may have.
 const LONGEST_TEXT: usize = 256;
 
-/// One attempt at an upstream, one request without an attempt, or the tokens of a further model within an attempt.
+/// One attempt at an upstream, one request without an attempt, or the tokens of a further model within an attempt. Its texts are those
+/// of the record.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub(super) unix_ms: i64,
-    pub(super) request_id: String,
+    pub(super) request_id: &'a str,
     /// The number of the attempt within its request, from 1; 0 for a request without an attempt.
     pub(super) attempt: i64,
-    pub(super) provider: String,
+    pub(super) provider: &'a str,
     pub(super) provider_type: &'static str,
-    pub(super) key: String,
-    pub(super) client: String,
-    pub(super) session: String,
+    pub(super) key: &'a str,
+    pub(super) client: &'a str,
+    pub(super) session: &'a str,
     /// The model that answered, or else the one that was sent, or else the one that the client requested.
-    pub(super) model: String,
-    pub(super) model_requested: String,
-    pub(super) model_sent: String,
+    pub(super) model: &'a str,
+    pub(super) model_requested: &'a str,
+    pub(super) model_sent: &'a str,
     pub(super) endpoint: &'static str,
     pub(super) state: State,
     pub(super) source: &'static str,
     pub(super) status: Option<u16>,
     pub(super) result: &'static str,
-    pub(super) stop_reason: String,
+    pub(super) stop_reason: &'a str,
     pub(super) duration_ms: i64,
     /// The verdict on the use of the prompt cache, and the place at which the prefix broke, such as `broken: system[1] changed`;
     /// empty if the use was not diagnosed.
@@ -43,7 +44,7 @@ pub(super) struct Row {
     pub(super) amounts: Amounts,
 }
 
-impl Row {
+impl Row<'_> {
     /// Notes the use of the prompt cache. `place` is the one at which the prefix broke.
     pub(super) fn set_verdict(&mut self, verdict: CacheVerdict, place: Option<&str>) {
         self.amounts.cache_losses = verdict.is_loss().into();
@@ -101,12 +102,12 @@ impl State {
 ///
 /// Only requests of the operations that routes serve count: messages and counts of tokens. A request that was not admitted counts
 /// if its client is at a limit; one without a valid credential does not, so that strangers cannot fill the disk.
-pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> (Vec<Row>, usize) {
+pub(super) fn rows<'a>(record: &'a RequestRecord, prices: Option<&PriceTable>) -> (Vec<Row<'a>>, usize) {
     if !is_counted(record) {
         return (Vec::new(), 0);
     }
     let last = record.attempts.len().saturating_sub(1);
-    let mut rows: Vec<Row> = record
+    let mut rows: Vec<_> = record
         .attempts
         .iter()
         .enumerate()
@@ -116,7 +117,7 @@ pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> (Vec<
         rows.push(Row { state: State::of_request(record), ..base(record) });
     }
     let further = record.attempts.iter().zip(&rows);
-    let further: Vec<Row> = further.flat_map(|(attempt, row)| of_models(prices, attempt, row)).collect();
+    let further: Vec<_> = further.flat_map(|(attempt, row)| of_models(prices, attempt, row)).collect();
     if let Some(row) = rows.get_mut(last) {
         row.amounts.requests = 1;
         row.duration_ms = millis(record.duration());
@@ -135,21 +136,21 @@ fn is_counted(record: &RequestRecord) -> bool {
 }
 
 /// The facts of the request that all of its rows share.
-fn base(record: &RequestRecord) -> Row {
+fn base(record: &RequestRecord) -> Row<'_> {
     let since = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let requested = record.model_requested.as_deref().unwrap_or_default();
     Row {
         unix_ms: millis(since),
-        request_id: record.id.as_str().to_owned(),
+        request_id: record.id.as_str(),
         attempt: 0,
-        provider: String::new(),
+        provider: "",
         provider_type: "",
-        key: String::new(),
-        client: record.client.as_deref().unwrap_or_default().to_owned(),
-        session: record.session.as_deref().unwrap_or_default().to_owned(),
-        model: requested.to_owned(),
-        model_requested: requested.to_owned(),
-        model_sent: String::new(),
+        key: "",
+        client: record.client.as_deref().unwrap_or_default(),
+        session: record.session.as_deref().unwrap_or_default(),
+        model: requested,
+        model_requested: requested,
+        model_sent: "",
         endpoint: match record.endpoint {
             Some(Endpoint::Messages) => "messages",
             Some(Endpoint::CountTokens) => "count_tokens",
@@ -159,20 +160,20 @@ fn base(record: &RequestRecord) -> Row {
         source: "none",
         status: record.status.map(|status| status.as_u16()),
         result: "",
-        stop_reason: String::new(),
+        stop_reason: "",
         duration_ms: 0,
         cache_verdict: String::new(),
         amounts: Amounts::default(),
     }
 }
 
-fn of_attempt(
-    record: &RequestRecord,
+fn of_attempt<'a>(
+    record: &'a RequestRecord,
     prices: Option<&PriceTable>,
     index: usize,
-    attempt: &AttemptRecord,
+    attempt: &'a AttemptRecord,
     is_last: bool,
-) -> Row {
+) -> Row<'a> {
     let is_answer = is_last && record.provider.is_some();
     let own = attempt.by_model.first();
     let served = record.model_served.as_deref().filter(|_| is_answer).or(own.map(|own| &*own.model));
@@ -193,11 +194,11 @@ fn of_attempt(
     });
     Row {
         attempt: i64::try_from(index + 1).unwrap_or(i64::MAX),
-        provider: attempt.provider.as_str().to_owned(),
+        provider: attempt.provider.as_str(),
         provider_type: attempt.kind,
-        key: attempt.credential.to_string(),
-        model: bounded(served.unwrap_or(&attempt.model)).to_owned(),
-        model_sent: attempt.model.as_ref().to_owned(),
+        key: attempt.credential.as_str(),
+        model: bounded(served.unwrap_or(&attempt.model)),
+        model_sent: &attempt.model,
         state,
         source: match (usage, is_estimated) {
             (None, _) => "none",
@@ -206,8 +207,7 @@ fn of_attempt(
         },
         status: attempt.status,
         result: attempt.result,
-        stop_reason: bounded(record.stop_reason.as_deref().filter(|_| is_answer).unwrap_or_default())
-            .to_owned(),
+        stop_reason: bounded(record.stop_reason.as_deref().filter(|_| is_answer).unwrap_or_default()),
         duration_ms: millis(attempt.latency),
         amounts: Amounts {
             attempts: 1,
@@ -221,11 +221,15 @@ fn of_attempt(
 }
 
 /// Returns the rows of the further models that the upstream has called within `attempt`, whose own row is `row`.
-fn of_models(prices: Option<&PriceTable>, attempt: &AttemptRecord, row: &Row) -> impl Iterator<Item = Row> {
+fn of_models<'a>(
+    prices: Option<&PriceTable>,
+    attempt: &'a AttemptRecord,
+    row: &Row<'a>,
+) -> impl Iterator<Item = Row<'a>> {
     attempt.by_model.iter().skip(1).map(move |ModelCost { model, usage, cost, .. }| {
         let uncached = cost.and_then(|_| prices?.uncached(&attempt.provider, model, usage));
         Row {
-            model: bounded(model).to_owned(),
+            model: bounded(model),
             source: "reported",
             amounts: Amounts::of_usage(usage, *cost, uncached, false),
             ..row.clone()

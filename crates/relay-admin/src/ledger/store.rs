@@ -118,7 +118,7 @@ impl Store {
     }
 
     /// Writes `rows` in one transaction.
-    pub(super) fn write(&mut self, rows: &[Row], price_version: &str) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, rows: &[Row<'_>], price_version: &str) -> rusqlite::Result<()> {
         let batch = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         add_rows(&batch, rows, price_version, &self.insert_attempt, &self.add_to_sums)?;
         batch.commit()?;
@@ -135,7 +135,7 @@ impl Store {
 
 fn add_rows(
     batch: &Transaction<'_>,
-    rows: &[Row],
+    rows: &[Row<'_>],
     price_version: &str,
     insert_attempt: &str,
     add_to_sums: &str,
@@ -153,26 +153,26 @@ fn add_rows(
     Ok(())
 }
 
-fn facts<'a>(row: &'a Row, price_version: &'a str) -> [ToSqlOutput<'a>; FACTS.len()] {
+fn facts<'a>(row: &'a Row<'_>, price_version: &'a str) -> [ToSqlOutput<'a>; FACTS.len()] {
     let version = if row.amounts.uncached_nanos > 0 { price_version } else { "" };
     [
         row.unix_ms.into(),
-        text(&row.request_id),
+        text(row.request_id),
         row.attempt.into(),
-        text(&row.provider),
+        text(row.provider),
         text(row.provider_type),
-        text(&row.key),
-        text(&row.client),
-        text(&row.session),
-        text(&row.model),
-        text(&row.model_requested),
-        text(&row.model_sent),
+        text(row.key),
+        text(row.client),
+        text(row.session),
+        text(row.model),
+        text(row.model_requested),
+        text(row.model_sent),
         text(row.endpoint),
         text(row.state.as_str()),
         text(row.source),
         row.status.map_or(ToSqlOutput::Owned(Value::Null), |status| i64::from(status).into()),
         text(row.result),
-        text(&row.stop_reason),
+        text(row.stop_reason),
         row.duration_ms.into(),
         text(version),
         text(&row.cache_verdict),
@@ -188,8 +188,8 @@ struct SumKey<'a> {
 }
 
 impl<'a> SumKey<'a> {
-    fn of(row: &'a Row) -> Self {
-        let texts = [&*row.provider, &row.key, &row.client, &row.session, &row.model];
+    fn of(row: &Row<'a>) -> Self {
+        let texts = [row.provider, row.key, row.client, row.session, row.model];
         Self { hour: row.unix_ms.div_euclid(HOUR_MS), texts }
     }
 
@@ -200,7 +200,7 @@ impl<'a> SumKey<'a> {
 }
 
 /// Adds up the amounts of rows with the same key: an addition here costs a hundredth of one in the database.
-fn sums_of(rows: &[Row]) -> FastMap<SumKey<'_>, [i64; AMOUNTS.len()]> {
+fn sums_of<'a>(rows: &[Row<'a>]) -> FastMap<SumKey<'a>, [i64; AMOUNTS.len()]> {
     let mut sums = FastMap::default();
     for row in rows {
         let sum = sums.entry(SumKey::of(row)).or_insert([0_i64; AMOUNTS.len()]);

@@ -20,25 +20,25 @@ use crate::prices::{CurrentPrices, PriceTable};
 /// 2026-11-26T00:00:00Z.
 pub(super) const DAY: i64 = 1_795_651_200_000;
 
-pub(super) fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -> Row {
+pub(super) fn row<'a>(unix_ms: i64, provider: &'a str, client: &'a str, cost_nanos: i64) -> Row<'a> {
     Row {
         unix_ms,
-        request_id: "req_1".to_owned(),
+        request_id: "req_1",
         attempt: 1,
-        provider: provider.to_owned(),
+        provider,
         provider_type: "mock",
-        key: "k1".to_owned(),
-        client: client.to_owned(),
-        session: "s".to_owned(),
-        model: "m".to_owned(),
-        model_requested: "m".to_owned(),
-        model_sent: "m".to_owned(),
+        key: "k1",
+        client,
+        session: "s",
+        model: "m",
+        model_requested: "m",
+        model_sent: "m",
         endpoint: "messages",
         state: State::Complete,
         source: "reported",
         status: Some(200),
         result: "success",
-        stop_reason: "end_turn".to_owned(),
+        stop_reason: "end_turn",
         duration_ms: 5,
         cache_verdict: String::new(),
         amounts: Amounts {
@@ -62,7 +62,7 @@ pub(super) fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-pub(super) fn written(path: &Path, rows: &[Row]) -> Store {
+pub(super) fn written(path: &Path, rows: &[Row<'_>]) -> Store {
     let mut store = Store::open(path).unwrap();
     store.write(rows, "test").unwrap();
     store
@@ -152,7 +152,7 @@ fn the_ends_of_a_span_are_exact_within_an_hour() {
     const MINUTE: i64 = 60_000;
     let (_directory, path) = place();
     // One row in each minute of three hours.
-    let rows: Vec<Row> = (0..180).map(|minute| row(DAY + minute * MINUTE, "a", "x", 1)).collect();
+    let rows: Vec<_> = (0..180).map(|minute| row(DAY + minute * MINUTE, "a", "x", 1)).collect();
     let _store = written(&path, &rows);
     check(&path, 0, 180 * MINUTE, 180);
     check(&path, 0, 60 * MINUTE, 60);
@@ -213,7 +213,7 @@ fn a_file_of_a_later_version_or_of_another_program_is_not_touched() {
 #[test]
 fn old_attempts_are_deleted_in_steps_and_their_days_keep_their_sums() {
     let (_directory, path) = place();
-    let old: Vec<Row> = (0..2500).map(|index| row(DAY + index * 60_000, "a", "x", 1)).collect();
+    let old: Vec<_> = (0..2500).map(|index| row(DAY + index * 60_000, "a", "x", 1)).collect();
     let mut store = written(&path, &old);
     let now = DAY + 24 * HOUR_MS * 12;
     store.write(&[row(now, "a", "x", 1)], "test").unwrap();
@@ -239,7 +239,7 @@ fn store_count(path: &Path, table: &str) -> i64 {
 
 #[test]
 fn equal_refusals_share_a_row() {
-    let refused = |client: &str, status| Row {
+    let refused = |client, status| Row {
         state: State::Refused,
         status: Some(status),
         amounts: Amounts { requests: 1, failed: 1, ..Amounts::default() },
@@ -258,9 +258,12 @@ fn a_report_of_a_hundred_thousand_requests_takes_less_than_a_second() {
     let (_directory, path) = place();
     let mut store = Store::open(&path).unwrap();
     for batch in 0..100 {
-        let rows: Vec<Row> = (0..1000)
-            .map(|index| Row {
-                session: format!("session-{}", (batch * 1000 + index) / 20),
+        let sessions: Vec<_> =
+            (0..1000).map(|index| format!("session-{}", (batch * 1000 + index) / 20)).collect();
+        let rows: Vec<_> = (0..1000)
+            .zip(&sessions)
+            .map(|(index, session)| Row {
+                session,
                 ..row(DAY + (batch * 1000 + index) * 26_000, "a", "x", 1)
             })
             .collect();

@@ -9,18 +9,18 @@ use super::store::{HOUR_MS, Store};
 use super::tests::{DAY, place, report, row, written};
 use super::*;
 
-fn unpriced(provider: &str) -> Row {
+fn unpriced(provider: &str) -> Row<'_> {
     let amounts =
         Amounts { cost_nanos: 0, uncached_nanos: 0, priced: 0, unpriced: 1, ..row(DAY, "", "", 0).amounts };
     Row { amounts, ..row(DAY, provider, "x", 0) }
 }
 
-fn unbilled(provider: &str) -> Row {
+fn unbilled(provider: &str) -> Row<'_> {
     let amounts = Amounts { requests: 1, attempts: 1, failed: 1, ..Amounts::default() };
     Row { amounts, source: "none", ..row(DAY, provider, "x", 0) }
 }
 
-fn free(provider: &str) -> Row {
+fn free(provider: &str) -> Row<'_> {
     Row {
         amounts: Amounts { uncached_nanos: 0, ..row(DAY, "", "", 0).amounts },
         ..row(DAY, provider, "x", 0)
