@@ -79,7 +79,7 @@ impl FailedResponse {
         self,
         attempt: &Attempt,
         judgement: Judgement,
-    ) -> (Answer, Option<UpstreamError>) {
+    ) -> (Answer, Option<Box<UpstreamError>>) {
         let Self { error, mut head, mut body } = self;
         let limits = RateLimits::read(&head.headers);
         let outcome = judgement.outcome;
@@ -99,7 +99,10 @@ impl FailedResponse {
         }
         let answer = Answer::new(outcome, Response::from_parts(head, body));
         let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-        (Answer { is_foreign_error, is_account_rejected, limits, ..answer }, is_refusal.then_some(error))
+        (
+            Answer { is_foreign_error, is_account_rejected, limits, ..answer },
+            is_refusal.then(|| Box::new(error)),
+        )
     }
 }
 

@@ -259,7 +259,7 @@ impl<P: Provider> Shared<P> {
         request: &mut Request<Payload>,
         changed: Option<&Request<Payload>>,
         limit: &HeadLimit,
-    ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
+    ) -> Result<(Answer, Option<Box<UpstreamError>>), AttemptError> {
         let reply = {
             let exchange = pin!(self.exchange(attempt, request, changed, limit.queue()));
             limit.within(exchange).await?
@@ -422,7 +422,10 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.attempt(&attempt).await })
+        // Written into its box: `Box::pin` would copy the whole future, of which only the arguments are in use.
+        let place = Box::new_uninit();
+        let future = Box::write(place, async move { shared.attempt(&attempt).await });
+        Box::into_pin(future)
     }
 }
 

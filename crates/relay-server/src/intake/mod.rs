@@ -95,10 +95,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let parts = Arc::clone(&self.0);
-        Box::pin(async move {
+        // Written into its box: `Box::pin` would copy the whole future, of which only the arguments are in use.
+        let place = Box::new_uninit();
+        let future = Box::write(place, async move {
             let (request, offload) = read(request, parts.endpoint, &parts.limits).await?;
             offload.future(parts.operation.serve(request)).await
-        })
+        });
+        Box::into_pin(future)
     }
 }
 
