@@ -78,7 +78,8 @@ struct SessionState {
     preferred: Option<CandidateId>,
     /// The number of consecutive requests that another candidate has served.
     detours: u8,
-    avoided: Option<(CandidateId, Instant)>,
+    /// Boxed, since nearly no session has one, and each of 20,000 has room for it.
+    avoided: Option<Box<(CandidateId, Instant)>>,
 }
 
 /// A session and the candidate that serves a request of it.
@@ -132,7 +133,7 @@ impl AffinityTable {
         let mut sessions = lock(&self.sessions);
         let mut read = |key: u64| {
             let state = sessions.get(&key, now)?;
-            let avoided = state.avoided.as_ref().filter(|(_, until)| *until > now);
+            let avoided = state.avoided.as_deref().filter(|(_, until)| *until > now);
             Some(AffinityHint {
                 preferred: state.preferred.as_ref().and_then(&place),
                 avoided: avoided.and_then(|(candidate, _)| place(candidate)),
@@ -160,7 +161,7 @@ impl AffinityTable {
     /// Records that `candidate` has broken off an answer to `session`.
     pub(crate) fn record_break(&self, session: SessionKey, candidate: CandidateId, now: Instant) {
         let mut sessions = lock(&self.sessions);
-        sessions.get_or_default(session.with_model, now).avoided = Some((candidate, now + AVOIDED));
+        sessions.get_or_default(session.with_model, now).avoided = Some(Box::new((candidate, now + AVOIDED)));
     }
 }
 
