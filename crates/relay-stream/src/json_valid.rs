@@ -58,6 +58,8 @@ pub(crate) struct Delta<'a> {
     pub(crate) kind: DeltaKind,
     /// The text between the quotes of its string, as written. It is not checked for UTF-8.
     pub(crate) text: &'a [u8],
+    /// True only if `text` is ASCII.
+    pub(crate) is_ascii: bool,
     /// The length of the whole object.
     pub(crate) len: usize,
 }
@@ -74,7 +76,8 @@ impl<'a> Delta<'a> {
         validator.string()?;
         let (text, end) = (&string[..validator.at - 1], &string[validator.at..]);
         let len = json.len() - end.len() + 2;
-        (is_number && end.starts_with(b"}}")).then_some(Self { kind, text, len })
+        let is_ascii = validator.is_ascii();
+        (is_number && end.starts_with(b"}}")).then_some(Self { kind, text, is_ascii, len })
     }
 
     /// The number of bytes that are output of the model. A signature is none.
@@ -88,6 +91,8 @@ struct Validator<'a> {
     json: &'a [u8],
     at: usize,
     open: Brackets,
+    /// The bits of all bytes of the strings so far, eight bytes beside each other.
+    bits: u64,
 }
 
 /// The open brackets: one bit each, set for an object.
@@ -118,7 +123,13 @@ impl Brackets {
 /// Each step returns `None` if the text breaks the grammar.
 impl<'a> Validator<'a> {
     fn new(json: &'a [u8]) -> Self {
-        Self { json, at: 0, open: Brackets::default() }
+        Self { json, at: 0, open: Brackets::default(), bits: 0 }
+    }
+
+    /// Returns `true` only if the strings so far are ASCII. `false` may also be due to the bytes after the last one.
+    #[inline]
+    fn is_ascii(&self) -> bool {
+        self.bits & HIGH == 0
     }
 
     /// Reads a whole text: one value between white space.
@@ -249,16 +260,21 @@ impl<'a> Validator<'a> {
     /// within some words of eight bytes. Longer ones are read in chunks, whose check is vectorized.
     #[inline]
     fn skip_plain(&mut self) {
-        while let Some(word) = self.next_chunk() {
-            match first_special(u64::from_le_bytes(word)) {
+        while let Some(word) = self.next_chunk().map(u64::from_le_bytes) {
+            self.bits |= word;
+            match first_special(word) {
                 8 => self.at += 8,
                 plain => return self.at += plain,
             }
-            while self.next_chunk::<32>().is_some_and(|chunk| !has_special(&chunk)) {
+            while let Some(marks) = self.next_chunk().map(|chunk| marks(&chunk))
+                && marks & 1 == 0
+            {
+                self.bits |= marks;
                 self.at += 32;
             }
         }
-        while self.peek().is_some_and(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')) {
+        while let Some(byte) = self.peek().filter(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')) {
+            self.bits |= u64::from(byte);
             self.at += 1;
         }
     }
@@ -338,20 +354,27 @@ impl<'a> Validator<'a> {
     }
 }
 
+/// The lowest bit of each byte.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+/// The highest bit of each byte.
+const HIGH: u64 = ONES << 7;
+
 /// Returns the number of bytes before the first quote, backslash or control character in `word`, at most 8. The first byte of
 /// the text is the lowest.
 #[inline]
 fn first_special(word: u64) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
     // Sets the high bit of each byte below `limit`. Only bytes above the first of them may be marked wrongly, by a borrow.
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES << 7);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let found = equal(b'"') | equal(b'\\') | below(word, b' ');
     found.trailing_zeros() as usize / 8
 }
 
-fn has_special(chunk: &[u8; 32]) -> bool {
-    chunk.iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
+/// Returns the marks of a chunk: bit 0 if a byte is a quote, a backslash or a control character, and bit 7 if one is not ASCII.
+#[inline]
+fn marks(chunk: &[u8; 32]) -> u64 {
+    let is_special = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    u64::from(chunk.iter().fold(0, |marks, &byte| marks | is_special(byte) | byte & 0x80))
 }
 
 #[cfg(test)]
@@ -446,6 +469,26 @@ mod tests {
                     }
                     let cut = &text.as_bytes()[..at];
                     assert!(!is_valid(cut), "{}", String::from_utf8_lossy(cut));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_delta_is_ascii_only_without_any_other_byte() {
+        for length in 1..100 {
+            for at in 0..length {
+                let mut text = vec![b'x'; length];
+                let delta = |text: &[u8]| {
+                    let start =
+                        br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#;
+                    let json = [start, text, b"\"}}\n\nevent: ping"].concat();
+                    Delta::read(&json).is_some_and(|delta| delta.text == text && delta.is_ascii)
+                };
+                assert!(delta(&text));
+                for byte in [0x80, 0xff] {
+                    text[at] = byte;
+                    assert!(!delta(&text), "byte {at} of {length}");
                 }
             }
         }

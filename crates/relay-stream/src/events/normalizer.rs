@@ -167,7 +167,7 @@ impl EventNormalizer {
         }
         let delta = Delta::read(bytes.strip_prefix(DELTA_NAME)?)?;
         let len = DELTA_NAME.len() + delta.len + 2;
-        if bytes.get(len - 2..len) != Some(b"\n\n") || !is_utf8(delta.text) {
+        if bytes.get(len - 2..len) != Some(b"\n\n") || !(delta.is_ascii || is_utf8(delta.text)) {
             return None;
         }
         (self.boundary, self.first, self.dropped) = (Boundary::new(), false, false);
