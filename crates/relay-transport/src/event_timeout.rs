@@ -2,13 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use relay_stream::body::{Timer, TokioTimer};
+use relay_stream::body::TokioTimer;
 use relay_stream::watch::Progress;
 use tokio::time::Instant;
 
@@ -79,10 +79,10 @@ impl EventClock {
         self.last().gaps
     }
 
-    /// The time of the last event, and `true` if the last frame ended inside an event and completed none.
-    fn last_event(&self) -> (Instant, bool) {
+    /// The time of the last event, or `None` if the last frame ended inside an event and completed none.
+    fn last_event(&self) -> Option<Instant> {
         let last = self.last();
-        (last.event, last.is_incomplete)
+        (!last.is_incomplete).then_some(last.event)
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -101,18 +101,16 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let mut this = self.project();
+        let this = self.project();
+        let mut frame = this.body.poll_frame(cx);
+        let (clock, limit) = (this.clock, *this.limit);
         // A frame that has arrived counts, also if its reader was late.
-        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
-            return Poll::Ready(frame);
+        if frame.is_pending()
+            && this.timer.poll_until(cx, || clock.last_event().map(|event| (event + limit).into())).is_ready()
+        {
+            frame = Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: limit })));
         }
-        let (event, is_incomplete) = this.clock.last_event();
-        if is_incomplete {
-            return Poll::Pending;
-        }
-        this.timer.as_mut().reset_at((event + *this.limit).into());
-        ready!(this.timer.poll_elapsed(cx));
-        Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: *this.limit })))
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The idle timeout of a response's body.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use relay_messages::media_type;
-use relay_stream::body::{Timer, TokioTimer};
+use relay_stream::body::TokioTimer;
 use relay_stream::watch::ActivityWatch;
 use tokio::time::Instant;
 
@@ -27,27 +27,17 @@ pin_project! {
         body: B,
         #[pin]
         timer: TokioTimer,
-        limit: Duration,
-        last_activity: Instant,
-        // The keep-alives since the last activity.
-        keep_alives: bool,
-        // `None` for a body whose frames all count as activity.
-        events: Option<ActivityWatch>,
+        silence: Silence,
     }
 }
 
 impl<B> IdleTimeout<B> {
     /// Limits the silence of `body`, the decompressed body of a response with `headers`. A limit above a day counts as a day.
     pub fn new(headers: &HeaderMap, body: B, limit: Duration) -> Self {
-        let limit = limit.min(DAY);
-        Self {
-            body,
-            timer: TokioTimer::new(limit),
-            limit,
-            last_activity: Instant::now(),
-            keep_alives: false,
-            events: has_events(headers).then(ActivityWatch::new),
-        }
+        let (limit, now) = (limit.min(DAY), Instant::now());
+        let events = has_events(headers).then(ActivityWatch::new);
+        let silence = Silence { limit, last_frame: now, last_activity: now, events };
+        Self { body, timer: TokioTimer::new(limit), silence }
     }
 }
 
@@ -68,35 +58,18 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
-        let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx) else {
-            ready!(this.timer.poll_elapsed(cx));
-            let only_keep_alives =
-                *this.keep_alives && Instant::now() >= *this.last_activity + *this.limit * 2;
-            return Poll::Ready(Some(Err(idle(*this.limit, only_keep_alives))));
+        let mut frame = this.body.as_mut().poll_frame(cx);
+        let is_idle = match &frame {
+            // After the last frame of a body of known length, there is no silence to limit.
+            Poll::Ready(Some(Ok(_))) if this.body.is_end_stream() => false,
+            Poll::Ready(Some(Ok(frame))) => !this.silence.observe(frame.data_ref(), Instant::now()),
+            Poll::Ready(_) => false,
+            Poll::Pending => this.timer.poll_until(cx, || Some(this.silence.deadline().into())).is_ready(),
         };
-        // After the last frame of a body of known length, there is no silence to limit.
-        if let Some(Ok(frame)) = &frame
-            && !this.body.is_end_stream()
-        {
-            let now = Instant::now();
-            let is_activity = match (this.events, frame.data_ref()) {
-                (Some(events), Some(data)) => events.observe(data),
-                _ => true,
-            };
-            let mut deadline = now + *this.limit;
-            if is_activity {
-                (*this.last_activity, *this.keep_alives) = (now, false);
-            } else {
-                let only_keep_alives_until = *this.last_activity + *this.limit * 2;
-                if now >= only_keep_alives_until {
-                    return Poll::Ready(Some(Err(idle(*this.limit, true))));
-                }
-                *this.keep_alives = true;
-                deadline = deadline.min(only_keep_alives_until);
-            }
-            this.timer.as_mut().reset_at(deadline.into());
+        if is_idle {
+            frame = Poll::Ready(Some(Err(this.silence.error(Instant::now()))));
         }
-        Poll::Ready(frame)
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -108,11 +81,46 @@ where
     }
 }
 
-/// Returns the error for a silence of `limit`, or for twice that with keep-alives alone.
-fn idle(limit: Duration, only_keep_alives: bool) -> AnswerBodyError {
-    match only_keep_alives {
-        true => AnswerBodyError::OnlyPings { after: limit * 2 },
-        false => AnswerBodyError::Idle { after: limit },
+/// The silence of a body.
+struct Silence {
+    limit: Duration,
+    last_frame: Instant,
+    last_activity: Instant,
+    /// `None` for a body whose frames all count as activity.
+    events: Option<ActivityWatch>,
+}
+
+impl Silence {
+    /// Begins with a frame of `data`, which has arrived at `now`. Returns `false` if it ends a time of keep-alives alone that is
+    /// too long.
+    fn observe(&mut self, data: Option<&Bytes>, now: Instant) -> bool {
+        let is_activity = match (&mut self.events, data) {
+            (Some(events), Some(data)) => events.observe(data),
+            _ => true,
+        };
+        self.last_frame = now;
+        if is_activity {
+            self.last_activity = now;
+        }
+        is_activity || now < self.keep_alives_until()
+    }
+
+    /// The end of the time in which keep-alives alone may arrive.
+    fn keep_alives_until(&self) -> Instant {
+        self.last_activity + self.limit * 2
+    }
+
+    /// The time at which the silence is too long. No frame makes it earlier.
+    fn deadline(&self) -> Instant {
+        (self.last_frame + self.limit).min(self.keep_alives_until())
+    }
+
+    /// Returns the error for a silence that is too long `now`.
+    fn error(&self, now: Instant) -> AnswerBodyError {
+        match self.last_frame > self.last_activity && now >= self.keep_alives_until() {
+            true => AnswerBodyError::OnlyPings { after: self.limit * 2 },
+            false => AnswerBodyError::Idle { after: self.limit },
+        }
     }
 }
 

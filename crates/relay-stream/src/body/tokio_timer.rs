@@ -38,6 +38,27 @@ impl TokioTimer {
         TokioTimer { deadline: sleep.deadline(), sleep, alarm: None, task: None }
     }
 
+    /// Returns `Ready` once the time that `deadline` returns, a time of tokio's clock, has passed. Before that, returns `Pending`
+    /// and registers the task.
+    ///
+    /// `deadline` is called only if the time that it returned before has passed, so a deadline that each frame moves costs
+    /// nothing for a frame. It must not return an earlier time than before. While it returns `None`, there is no deadline, and the
+    /// task is not registered.
+    pub fn poll_until(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        deadline: impl Fn() -> Option<std::time::Instant>,
+    ) -> Poll<()> {
+        while self.as_mut().poll_elapsed(cx).is_ready() {
+            match deadline() {
+                Some(deadline) if self.deadline < deadline.into() => self.as_mut().reset_at(deadline),
+                Some(_) => return Poll::Ready(()),
+                None => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
     /// Sets the timer to expire at `deadline`, a time of tokio's clock, which replaces the earlier deadline. Unlike
     /// [`reset`](Timer::reset), it reads no clock.
     pub fn reset_at(self: Pin<&mut Self>, deadline: std::time::Instant) {
@@ -123,6 +144,7 @@ impl Wake for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::future::poll_fn;
     use std::pin::pin;
 
@@ -148,6 +170,32 @@ mod tests {
             poll_fn(|cx| timer.as_mut().poll_elapsed(cx)).await;
             assert_eq!(start.elapsed(), (1 + after) * SECOND, "{before} s, then {after} s");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moving_deadline_is_read_only_when_the_earlier_one_has_passed() {
+        let start = Instant::now();
+        let deadline = Cell::new(None);
+        let reads = Cell::new(0);
+        let read = || {
+            reads.set(reads.get() + 1);
+            deadline.get().map(|after| (start + after).into())
+        };
+        let mut timer = pin!(TokioTimer::new(10 * SECOND));
+        let mut task = task::spawn(());
+        for second in 1..10 {
+            assert_pending!(task.enter(|cx, _| timer.as_mut().poll_until(cx, read)));
+            deadline.set(Some(10 * SECOND + second * SECOND));
+            tokio::time::advance(SECOND).await;
+        }
+        assert_eq!(reads.get(), 0);
+        poll_fn(|cx| timer.as_mut().poll_until(cx, read)).await;
+        assert_eq!((start.elapsed(), reads.get()), (19 * SECOND, 2));
+        deadline.set(None);
+        assert_pending!(task.enter(|cx, _| timer.as_mut().poll_until(cx, read)));
+        deadline.set(Some(20 * SECOND));
+        poll_fn(|cx| timer.as_mut().poll_until(cx, read)).await;
+        assert_eq!(start.elapsed(), 20 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
