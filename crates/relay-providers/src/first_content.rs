@@ -14,10 +14,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use relay_messages::media_type;
 use relay_stream::OnBreak;
-use relay_stream::body::{KeepAliveBody, TokioTimer};
+use relay_stream::body::KeepAliveBody;
 use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{StreamReport, WatchBody};
-use relay_transport::EventTimeout;
+use relay_transport::{Arrivals, EventTimeout};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
@@ -25,6 +25,7 @@ use crate::answer_stats::{AnswerStatsBody, OnEnd, OnThinking, end_error};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
 use crate::outcome::Outcome;
+use crate::ping_timer::PingTimer;
 use crate::request::{Attempt, Deadline, Endpoint};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -61,8 +62,12 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = AnswerBodyError> + Send + Unpin + 'static,
     {
-        let (since, no_limit) = (Instant::now(), Duration::MAX);
-        let begun = await_first_content(attempt, response, since, no_limit, UnknownEvents::Forward, None);
+        let rules = StreamRules {
+            idle_timeout: Duration::MAX,
+            unknown_events: UnknownEvents::Forward,
+            arrivals: None,
+        };
+        let begun = await_first_content(attempt, response, Instant::now(), rules, None);
         match begun.await? {
             Begun::Answer(answer) => Ok(answer),
             Begun::Failed(failed) => {
@@ -71,6 +76,14 @@ impl Answer {
             }
         }
     }
+}
+
+/// The handling of a stream.
+pub(crate) struct StreamRules {
+    pub(crate) idle_timeout: Duration,
+    pub(crate) unknown_events: UnknownEvents,
+    /// The times at which its frames arrive, if its body notes them.
+    pub(crate) arrivals: Option<Arrivals>,
 }
 
 /// The beginning of an answer.
@@ -82,14 +95,12 @@ pub(crate) enum Begun {
 }
 
 /// Makes the answer of [`Answer::await_first_content`], and leaves the judgement of a failure to the caller. The head of
-/// `response` arrived at `since`, `idle_timeout` and `unknown_events` apply to a stream, and `on_thinking` is called for the
-/// thinking in the body.
+/// `response` arrived at `since`, `rules` apply to a stream, and `on_thinking` is called for the thinking in the body.
 pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
     response: Response<B>,
     since: Instant,
-    idle_timeout: Duration,
-    unknown_events: UnknownEvents,
+    rules: StreamRules,
     on_thinking: Option<OnThinking>,
 ) -> Result<Begun, AttemptError>
 where
@@ -116,9 +127,10 @@ where
         Form::Events => {
             // The length may change, and with a length the client could not distinguish a break from an end.
             head.headers.remove(CONTENT_LENGTH);
-            let (body, clock) = EventTimeout::new(body, idle_timeout);
+            let (body, clock) = EventTimeout::new(body, rules.idle_timeout, rules.arrivals);
+            let arrivals = clock.arrivals().clone();
             stats.set_clock(&clock);
-            let body = WatchBody::normalized(Box::pin(body), unknown_events, stats.on_end())
+            let body = WatchBody::normalized(Box::pin(body), rules.unknown_events, stats.on_end())
                 .with_on_progress(move |progress| clock.record(progress));
             let mut body = watch(body, on_thinking);
             if !attempt.is_last() {
@@ -137,7 +149,7 @@ where
                 return Ok(Begun::Failed(FailedResponse::unusable(head, STREAM)));
             }
             let body = AnswerStatsBody::new(start, body.check_end(attempt.on_break()), stats.clone());
-            AnswerBody::new(KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)))
+            AnswerBody::new(KeepAliveBody::new(body, PING_AFTER, PingTimer::new(arrivals, PING_AFTER)))
         }
     };
     let response = Response::from_parts(head, body);
@@ -298,7 +310,7 @@ mod tests {
     fn the_parts_of_an_open_stream_are_small() {
         type Inner = std::pin::Pin<Box<EventTimeout<AnswerBody>>>;
         let sizes = [
-            size_of::<KeepAliveBody<AnswerStatsBody<Inner>, TokioTimer>>(),
+            size_of::<KeepAliveBody<AnswerStatsBody<Inner>, PingTimer>>(),
             size_of::<EventTimeout<AnswerBody>>(),
         ];
         assert!(sizes[0] <= 816 && sizes[1] <= 224, "{sizes:?}");
@@ -512,8 +524,9 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let (attempt, started) = (attempt(is_last), Instant::now());
-        let limit = Duration::from_secs(10);
-        let begun = await_first_content(&attempt, response, started, limit, unknown, None).await;
+        let idle_timeout = Duration::from_secs(10);
+        let rules = StreamRules { idle_timeout, unknown_events: unknown, arrivals: None };
+        let begun = await_first_content(&attempt, response, started, rules, None).await;
         let Ok(Begun::Answer(answer)) = begun else { panic!("the stream has begun") };
         let reading = tokio::time::timeout(Duration::from_secs(100), answer.response.into_body().collect());
         let error = reading.await.ok().map(|body| body.unwrap_err());

@@ -44,6 +44,7 @@ mod message_events;
 mod mock;
 mod ollama;
 mod outcome;
+mod ping_timer;
 mod provider;
 mod request;
 mod success;

@@ -133,7 +133,7 @@ impl Provider for Ollama {
         }
         let (mut head, body) = response.into_parts();
         let body = if media_type::is(&head.headers, media_type::EVENTS) {
-            AnswerBody::new(MessageStartBody::complete(body))
+            body.adapt(MessageStartBody::complete)
         } else {
             match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
                 Start::Whole(bytes) => completed(bytes),

@@ -31,7 +31,7 @@ use crate::count;
 use crate::extra_headers::ExtraHeaders;
 use crate::failed_response::FailedResponse;
 use crate::failure::{self, Form, Judgement, UpstreamError};
-use crate::first_content::{Begun, await_first_content};
+use crate::first_content::{Begun, StreamRules, await_first_content};
 use crate::message_body;
 use crate::message_events;
 use crate::outcome::Outcome;
@@ -377,10 +377,12 @@ impl<P: Provider> Shared<P> {
             false => converted,
         };
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
-        let (idle_timeout, unknown_events) = (self.transport.idle_timeout(), self.unknown_events);
-        let begun =
-            await_first_content(attempt, converted, since, idle_timeout, unknown_events, Some(on_thinking));
-        let begun = begun.await?;
+        let rules = StreamRules {
+            idle_timeout: self.transport.idle_timeout(),
+            unknown_events: self.unknown_events,
+            arrivals: converted.body().arrivals().cloned(),
+        };
+        let begun = await_first_content(attempt, converted, since, rules, Some(on_thinking)).await?;
         Ok(match begun {
             Begun::Answer(answer) => Begun::Answer(Answer { limits, ..answer }),
             failed => failed,

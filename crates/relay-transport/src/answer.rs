@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use relay_messages::media_type;
 
+use crate::arrivals::Arrivals;
 use crate::body::{AnswerBody, received};
 use crate::decompress::{ContentCoding, decompress};
 use crate::idle::IdleTimeout;
@@ -13,12 +15,19 @@ use crate::pool::ReceivedBody;
 /// longer name a coding that has been decoded.
 #[must_use]
 pub fn answer_body(headers: &mut HeaderMap, body: ReceivedBody, idle_timeout: Duration) -> AnswerBody {
-    match ContentCoding::of(headers) {
+    let is_stream = [media_type::EVENTS, media_type::AWS_EVENTS].iter().any(|it| media_type::is(headers, it));
+    let arrivals = is_stream.then(Arrivals::new);
+    let body = match ContentCoding::of(headers) {
         Ok(Some(_)) => {
             let body = decompress(headers, received(body));
-            AnswerBody::new(IdleTimeout::new(headers, body, idle_timeout))
+            let body = IdleTimeout::new(headers, body, idle_timeout);
+            AnswerBody::new(body.with_arrivals(arrivals.clone()))
         }
         // The decoder has a box of its own, which other bodies do not need.
-        _ => AnswerBody::new(IdleTimeout::new(headers, received(body), idle_timeout)),
-    }
+        _ => {
+            let body = IdleTimeout::new(headers, received(body), idle_timeout);
+            AnswerBody::new(body.with_arrivals(arrivals.clone()))
+        }
+    };
+    body.with_arrivals(arrivals)
 }

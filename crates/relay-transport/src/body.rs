@@ -11,6 +11,8 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
+use crate::arrivals::Arrivals;
+
 /// The body of an upstream's response: frames in the order and size in which they arrive.
 ///
 /// ```
@@ -26,6 +28,7 @@ pub struct AnswerBody {
     /// The bytes that come before `rest`: those of a body in memory, or those that have been read to find the form of a body.
     start: Bytes,
     rest: Option<UnsyncBoxBody<Bytes, AnswerBodyError>>,
+    arrivals: Option<Arrivals>,
 }
 
 impl AnswerBody {
@@ -34,7 +37,28 @@ impl AnswerBody {
     where
         B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
     {
-        Self { start: Bytes::new(), rest: Some(body.boxed_unsync()) }
+        Self { start: Bytes::new(), rest: Some(body.boxed_unsync()), arrivals: None }
+    }
+
+    /// Sets the times at which the frames arrive.
+    pub(crate) fn with_arrivals(self, arrivals: Option<Arrivals>) -> Self {
+        Self { arrivals, ..self }
+    }
+
+    /// Returns the times at which the frames arrive, if the body comes from a connection and is a stream of events.
+    #[must_use]
+    pub fn arrivals(&self) -> Option<&Arrivals> {
+        self.arrivals.as_ref()
+    }
+
+    /// Wraps this body by an adapter that returns its frames as they arrive.
+    #[must_use]
+    pub fn adapt<B>(mut self, adapt: impl FnOnce(Self) -> B) -> Self
+    where
+        B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
+    {
+        let arrivals = self.arrivals.take();
+        Self::new(adapt(self)).with_arrivals(arrivals)
     }
 
     /// Puts `start`, all that has been read of this body, before the rest of it.
@@ -58,7 +82,7 @@ impl Default for AnswerBody {
 
 impl From<Bytes> for AnswerBody {
     fn from(bytes: Bytes) -> Self {
-        Self { start: bytes, rest: None }
+        Self { start: bytes, rest: None, arrivals: None }
     }
 }
 

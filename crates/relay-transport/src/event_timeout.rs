@@ -12,6 +12,7 @@ use relay_stream::body::TokioTimer;
 use relay_stream::watch::Progress;
 use tokio::time::Instant;
 
+use crate::arrivals::Arrivals;
 use crate::body::AnswerBodyError;
 use crate::event_gaps::EventGaps;
 use crate::idle::DAY;
@@ -34,11 +35,20 @@ pin_project! {
 
 /// The time of the last event of one stream. Clones share it.
 #[derive(Debug, Clone)]
-pub struct EventClock(Arc<Mutex<Last>>);
+pub struct EventClock(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    arrivals: Arrivals,
+    /// True if this clock notes the arrivals, since no body does.
+    notes_arrivals: bool,
+    last: Mutex<Last>,
+}
 
 #[derive(Debug)]
 struct Last {
-    event: Instant,
+    /// The time of the event, from the start of the arrivals.
+    event: Duration,
     /// True after the first event. Before that, `event` is the start of the stream.
     has_begun: bool,
     /// The gaps between the events.
@@ -48,13 +58,16 @@ struct Last {
 }
 
 impl<B> EventTimeout<B> {
-    /// Limits the time without an event of `body` to twice `idle_timeout`, of which the relay counts at most a day. Returns
-    /// the clock to report to.
-    pub fn new(body: B, idle_timeout: Duration) -> (Self, EventClock) {
+    /// Limits the time without an event of `body` to twice `idle_timeout`, of which the relay counts at most a day. An event has
+    /// the time of the frame that completes it: from `arrivals`, or without them from the time of its report. Returns the clock
+    /// to report to.
+    pub fn new(body: B, idle_timeout: Duration, arrivals: Option<Arrivals>) -> (Self, EventClock) {
         let limit = idle_timeout.min(DAY) * 2;
-        let (event, gaps) = (Instant::now(), EventGaps::default());
-        let last = Last { event, has_begun: false, gaps, is_incomplete: false };
-        let clock = EventClock(Arc::new(Mutex::new(last)));
+        let notes_arrivals = arrivals.is_none();
+        let arrivals = arrivals.unwrap_or_else(Arrivals::new);
+        let event = arrivals.now();
+        let last = Last { event, has_begun: false, gaps: EventGaps::default(), is_incomplete: false };
+        let clock = EventClock(Arc::new(Shared { arrivals, notes_arrivals, last: Mutex::new(last) }));
         (Self { body, timer: TokioTimer::new(limit), limit, clock: clock.clone() }, clock)
     }
 }
@@ -62,15 +75,25 @@ impl<B> EventTimeout<B> {
 impl EventClock {
     /// Records the progress that one frame has made.
     pub fn record(&self, progress: Progress) {
+        let Shared { arrivals, notes_arrivals, .. } = &*self.0;
+        if *notes_arrivals {
+            arrivals.note(Instant::now());
+        }
         let mut last = self.last();
         last.is_incomplete = progress == Progress::Incomplete;
         if progress == Progress::Event {
-            let before = std::mem::replace(&mut last.event, Instant::now());
+            let before = std::mem::replace(&mut last.event, arrivals.last());
             if std::mem::replace(&mut last.has_begun, true) {
-                let gap = last.event.saturating_duration_since(before);
+                let gap = last.event.saturating_sub(before);
                 last.gaps.add(gap);
             }
         }
+    }
+
+    /// The times at which the frames of the stream arrive.
+    #[must_use]
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.0.arrivals
     }
 
     /// The gaps between the events so far.
@@ -80,13 +103,13 @@ impl EventClock {
     }
 
     /// The time of the last event, or `None` if the last frame ended inside an event and completed none.
-    fn last_event(&self) -> Option<Instant> {
+    fn last_event(&self) -> Option<std::time::Instant> {
         let last = self.last();
-        (!last.is_incomplete).then_some(last.event)
+        (!last.is_incomplete).then(|| self.0.arrivals.start() + last.event)
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,7 +129,7 @@ where
         let (clock, limit) = (this.clock, *this.limit);
         // A frame that has arrived counts, also if its reader was late.
         if frame.is_pending()
-            && this.timer.poll_until(cx, || clock.last_event().map(|event| (event + limit).into())).is_ready()
+            && this.timer.poll_until(cx, || clock.last_event().map(|event| event + limit)).is_ready()
         {
             frame = Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: limit })));
         }
@@ -119,5 +142,26 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_has_the_time_at_which_its_frame_arrived() {
+        let second = Duration::from_secs(1);
+        let arrivals = Arrivals::new();
+        let (_, clock) = EventTimeout::new((), 100 * second, Some(arrivals.clone()));
+        for (pause, progress) in [(1, Progress::Event), (2, Progress::Nothing), (3, Progress::Event)] {
+            sleep(pause * second).await;
+            arrivals.note(Instant::now());
+            sleep(pause * second).await;
+            clock.record(progress);
+        }
+        assert_eq!((clock.gaps().count, clock.gaps().sum), (1, 8 * second));
     }
 }

@@ -14,6 +14,7 @@ use relay_stream::body::TokioTimer;
 use relay_stream::watch::ActivityWatch;
 use tokio::time::Instant;
 
+use crate::arrivals::Arrivals;
 use crate::body::AnswerBodyError;
 
 /// The longest limit that is counted.
@@ -28,6 +29,7 @@ pin_project! {
         #[pin]
         timer: TokioTimer,
         silence: Silence,
+        arrivals: Option<Arrivals>,
     }
 }
 
@@ -37,7 +39,12 @@ impl<B> IdleTimeout<B> {
         let (limit, now) = (limit.min(DAY), Instant::now());
         let events = has_events(headers).then(ActivityWatch::new);
         let silence = Silence { limit, last_frame: now, last_activity: now, events };
-        Self { body, timer: TokioTimer::new(limit), silence }
+        Self { body, timer: TokioTimer::new(limit), silence, arrivals: None }
+    }
+
+    /// Notes the times at which the frames arrive.
+    pub(crate) fn with_arrivals(self, arrivals: Option<Arrivals>) -> Self {
+        Self { arrivals, ..self }
     }
 }
 
@@ -60,9 +67,14 @@ where
         let mut this = self.project();
         let mut frame = this.body.as_mut().poll_frame(cx);
         let is_idle = match &frame {
-            // After the last frame of a body of known length, there is no silence to limit.
-            Poll::Ready(Some(Ok(_))) if this.body.is_end_stream() => false,
-            Poll::Ready(Some(Ok(frame))) => !this.silence.observe(frame.data_ref(), Instant::now()),
+            Poll::Ready(Some(Ok(frame))) => {
+                let now = Instant::now();
+                if let Some(arrivals) = this.arrivals {
+                    arrivals.note(now);
+                }
+                // After the last frame of a body of known length, there is no silence to limit.
+                !this.body.is_end_stream() && !this.silence.observe(frame.data_ref(), now)
+            }
             Poll::Ready(_) => false,
             Poll::Pending => this.timer.poll_until(cx, || Some(this.silence.deadline().into())).is_ready(),
         };
@@ -197,6 +209,17 @@ mod tests {
         ] {
             let found = outcome(drip(keep_alive, Duration::from_secs(6), 90)).await;
             assert_eq!(found, (3, only_pings.to_owned(), 20), "{keep_alive:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_arrival_of_each_frame_is_noted() {
+        let arrivals = Arrivals::new();
+        let body = IdleTimeout::new(&HeaderMap::new(), drip("x", Duration::from_secs(9), 3), DAY);
+        let mut body = Box::pin(body.with_arrivals(Some(arrivals.clone())));
+        for frame in 1..4 {
+            assert!(matches!(body.frame().await, Some(Ok(_))));
+            assert_eq!(arrivals.last(), Duration::from_secs(9) * frame);
         }
     }
 

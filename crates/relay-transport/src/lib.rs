@@ -22,6 +22,7 @@
 //! ```
 
 mod answer;
+mod arrivals;
 #[cfg(feature = "bedrock")]
 mod aws;
 mod body;
@@ -50,6 +51,7 @@ mod transport;
 mod x509;
 
 pub use answer::answer_body;
+pub use arrivals::Arrivals;
 #[cfg(feature = "bedrock")]
 pub use aws::AwsHttpClient;
 pub use body::{AnswerBody, AnswerBodyError, received};

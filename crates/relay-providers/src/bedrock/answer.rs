@@ -70,12 +70,13 @@ pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<Ans
 }
 
 fn events(body: AnswerBody) -> AnswerBody {
-    let events = SseBody::new(body, Translator::new()).map_err(|error| match error {
-        StreamError::Inner(error) => error,
-        StreamError::Incomplete => AnswerBodyError::Incomplete,
-        error => AnswerBodyError::Malformed(error.into()),
-    });
-    AnswerBody::new(events)
+    body.adapt(|body| {
+        SseBody::new(body, Translator::new()).map_err(|error| match error {
+            StreamError::Inner(error) => error,
+            StreamError::Incomplete => AnswerBodyError::Incomplete,
+            error => AnswerBodyError::Malformed(error.into()),
+        })
+    })
 }
 
 async fn without_metrics(body: AnswerBody) -> AnswerBody {
