@@ -1,7 +1,7 @@
 //! The part of the adapters that is the same for each direction.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -10,21 +10,14 @@ use http_body::{Body, Frame};
 use super::progress::Translate;
 use crate::StreamError;
 
-/// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
-/// events that arrive together share one allocation.
-const OUT_CAPACITY: usize = 4 << 10;
-/// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
-const KEPT_CAPACITY: usize = 64 << 10;
-
-/// The part that all adapters share: one translator, its output buffer, and the state of the end.
+/// The part that all adapters share: one translator, and the state of the end.
 #[derive(Debug)]
 pub(super) struct Engine<T, E> {
     translator: T,
-    out: BytesMut,
     tail: Tail<E>,
 }
 
-/// The state of the output after the bytes in `out`.
+/// The state of the output after the bytes that have been returned.
 #[derive(Debug)]
 enum Tail<E> {
     Open,
@@ -38,7 +31,7 @@ where
     StreamError<E>: From<T::Error>,
 {
     pub(super) fn new(translator: T) -> Self {
-        Engine { translator, out: BytesMut::new(), tail: Tail::Open }
+        Engine { translator, tail: Tail::Open }
     }
 
     /// Polls `inner`, and returns the output of the next frame that has some.
@@ -51,8 +44,7 @@ where
             if let Some(end) = self.end() {
                 return Poll::Ready(end.map(Err));
             }
-            let Poll::Ready(frame) = inner.as_mut().poll_frame(cx) else { return self.pending() };
-            let input = match frame {
+            let input = match ready!(inner.as_mut().poll_frame(cx)) {
                 None => None,
                 Some(Err(error)) => Some(Err(error)),
                 Some(Ok(frame)) => match frame.into_data() {
@@ -77,17 +69,10 @@ where
             if let Some(end) = self.end() {
                 return Poll::Ready(end.map(Err));
             }
-            let Poll::Ready(input) = inner.as_mut().poll_next(cx) else { return self.pending() };
-            if let Some(out) = self.step(input) {
+            if let Some(out) = self.step(ready!(inner.as_mut().poll_next(cx))) {
                 return Poll::Ready(Some(Ok(out)));
             }
         }
-    }
-
-    /// Frees the output buffer, whose content has been returned: a stream spends most of its time waiting.
-    fn pending<R>(&mut self) -> Poll<R> {
-        self.out = BytesMut::new();
-        Poll::Pending
     }
 
     /// Returns `true` if the output has ended. `inner` is `true` if the inner body has ended.
@@ -111,16 +96,15 @@ where
         }
     }
 
-    /// Reads a chunk, a failure or the end, and returns the output if there is any.
+    /// Reads a chunk, a failure or the end, and returns the output if there is any. Most chunks have one event, which reserves
+    /// the bytes that it needs.
     fn step(&mut self, input: Option<Result<Bytes, E>>) -> Option<Bytes> {
-        if self.out.capacity() == 0 {
-            self.out.reserve(OUT_CAPACITY);
-        }
+        let mut out = BytesMut::new();
         let ended = !matches!(input, Some(Ok(_)));
         let result = match input {
-            Some(Ok(chunk)) => self.translator.push(chunk, &mut self.out).map_err(StreamError::from),
-            None => self.translator.finish(&mut self.out).map_err(StreamError::from),
-            Some(Err(error)) if !self.translator.interrupt(&mut self.out) => Err(StreamError::Inner(error)),
+            Some(Ok(chunk)) => self.translator.push(chunk, &mut out).map_err(StreamError::from),
+            None => self.translator.finish(&mut out).map_err(StreamError::from),
+            Some(Err(error)) if !self.translator.interrupt(&mut out) => Err(StreamError::Inner(error)),
             Some(Err(_)) => Ok(()),
         };
         match result {
@@ -128,35 +112,6 @@ where
             Ok(()) if ended || self.translator.is_done() => self.tail = Tail::Closed,
             Ok(()) => {}
         }
-        if self.out.is_empty() {
-            return None;
-        }
-        let out = self.out.split().freeze();
-        if out.len() > KEPT_CAPACITY {
-            self.out = BytesMut::new();
-        }
-        Some(out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bedrock::Translator;
-    use crate::body::scripted::ScriptedBody;
-
-    const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
-
-    #[test]
-    fn a_stream_that_waits_for_its_next_event_has_no_buffer() {
-        let mut body = ScriptedBody::new().bytes(&CAPTURE[..700]).pending();
-        let mut engine = Engine::new(Translator::new());
-        let mut task = tokio_test::task::spawn(());
-        let mut poll =
-            |engine: &mut Engine<_, _>| task.enter(|cx, _| engine.poll_frame(Pin::new(&mut body), cx));
-        assert!(matches!(poll(&mut engine), Poll::Ready(Some(Ok(_)))));
-        assert!(engine.out.capacity() > 0, "the next event of the same read shares the buffer");
-        assert!(poll(&mut engine).is_pending());
-        assert_eq!(engine.out.capacity(), 0);
+        (!out.is_empty()).then(|| out.freeze())
     }
 }

@@ -100,7 +100,12 @@ impl Translator {
     }
 
     fn translate(&mut self, mut chunk: &[u8], out: &mut BytesMut) -> Result<(), TranslateError> {
+        let len = chunk.len();
         while let Some(message) = self.decoder.decode_slice(&mut chunk)? {
+            // Several events share one allocation. An event is shorter than its message.
+            if out.is_empty() && !chunk.is_empty() {
+                out.reserve(len);
+            }
             self.converter.convert(message, out)?;
         }
         Ok(())
