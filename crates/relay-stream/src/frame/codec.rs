@@ -28,6 +28,8 @@ pub struct MessageCodec {
     limits: Limits,
     /// The checked prelude of the frame at the start of the buffer. `None` before its 12 bytes have arrived.
     prelude: Option<Prelude>,
+    /// The last header block that was accepted.
+    headers: Vec<u8>,
     failed: Option<FrameError>,
 }
 
@@ -49,7 +51,7 @@ impl MessageCodec {
             (None, Some(bytes)) => *self.prelude.insert(Prelude::read(bytes, &self.limits)?),
         };
         let Some(frame) = buffer.get(..prelude.total()) else { return Ok(None) };
-        MessageRef::check(frame, prelude, &self.limits)?;
+        MessageRef::check(frame, prelude, &self.limits, &mut self.headers)?;
         self.prelude = None;
         Ok(Some(Message::new(buffer.split_to(prelude.total()).freeze(), prelude)))
     }

@@ -39,6 +39,8 @@ pub struct Decoder {
     prelude: Option<Prelude>,
     /// True if `partial` holds a complete frame that the last call of `decode_slice` has returned.
     lent: bool,
+    /// The last header block that was accepted. Nearly all messages of a stream have the same one.
+    headers: Vec<u8>,
     failed: Option<FrameError>,
 }
 
@@ -150,7 +152,7 @@ impl Decoder {
         if let Some(bytes) = chunk.first_chunk() {
             let prelude = Prelude::read(bytes, &self.limits)?;
             if let Some(frame) = chunk.get(..prelude.total()) {
-                MessageRef::check(frame, prelude, &self.limits)?;
+                MessageRef::check(frame, prelude, &self.limits, &mut self.headers)?;
                 return Ok((prelude.total(), Some(FrameLocation::Chunk(prelude))));
             }
             self.prelude = Some(prelude);
@@ -176,7 +178,7 @@ impl Decoder {
             return Ok((len, None));
         }
         self.prelude = None;
-        MessageRef::check(&self.partial, prelude, &self.limits)?;
+        MessageRef::check(&self.partial, prelude, &self.limits, &mut self.headers)?;
         Ok((len, Some(FrameLocation::Partial(prelude))))
     }
 
@@ -323,7 +325,14 @@ mod tests {
         let end = block.len() - 4;
         let checksum = crc32fast::hash(&block[..end]).to_be_bytes();
         block[end..].copy_from_slice(&checksum);
-        check_error(&block, FrameError::Header { index: 0, source: HeaderError::Type(12) });
+        let malformed = FrameError::Header { index: 0, source: HeaderError::Type(12) };
+        check_error(&block, malformed.clone());
+        // Headers that were accepted before are no reason to accept others.
+        let (mut decoder, good) = (Decoder::new(), message(&[("a", HeaderValue::Bool(true))], b""));
+        for _ in 0..2 {
+            assert!(decoder.decode_slice(&mut &good[..]).unwrap().is_some());
+        }
+        assert_eq!(decoder.decode_slice(&mut &block[..]), Err(malformed));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use bytes::Bytes;
 use super::header::{self, RawHeader, RawHeaders};
 use super::{FrameError, HeaderValue, Headers, Limits, PRELUDE_LEN, Prelude};
 
+/// The longest header block that is remembered, in bytes. Those of Bedrock have less than a hundred.
+const KNOWN_HEADERS: usize = 256;
+
 /// A message: one frame whose checksums and headers have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -59,9 +62,15 @@ impl Message {
 }
 
 impl<'a> MessageRef<'a> {
-    /// Checks the message checksum and the headers of `frame`. Its length must be the one in `prelude`.
+    /// Checks the message checksum and the headers of `frame`. Its length must be the one in `prelude`. `known` is the
+    /// last header block that was accepted, unless it is long: the same one is accepted again.
     #[inline]
-    pub(crate) fn check(frame: &'a [u8], prelude: Prelude, limits: &Limits) -> Result<Self, FrameError> {
+    pub(crate) fn check(
+        frame: &'a [u8],
+        prelude: Prelude,
+        limits: &Limits,
+        known: &mut Vec<u8>,
+    ) -> Result<Self, FrameError> {
         let (signed, checksum) = frame.split_at(prelude.payload_end());
         let found = checksum.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
         let computed = crc32fast::hash(signed);
@@ -69,7 +78,13 @@ impl<'a> MessageRef<'a> {
             return Err(FrameError::MessageChecksum { found, computed });
         }
         let message = Self::new(frame, prelude);
-        header::check(message.headers, limits.header_count)?;
+        if message.headers != known {
+            header::check(message.headers, limits.header_count)?;
+            if message.headers.len() <= KNOWN_HEADERS {
+                known.clear();
+                known.extend_from_slice(message.headers);
+            }
+        }
         Ok(message)
     }
 
