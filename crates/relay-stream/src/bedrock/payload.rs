@@ -60,7 +60,7 @@ pub fn write_error_event(aws: &str, message: &str, out: &mut BytesMut) {
 #[inline]
 pub(super) fn write_json(event: &[u8], out: &mut BytesMut) -> Result<bool, ConvertError> {
     if event.starts_with(b"{\"type\":\"content_block_delta\",") {
-        sse::write_event("content_block_delta", event, out);
+        sse::write_named("content_block_delta", event, out);
         return Ok(false);
     }
     let Some(name) = json::get_string(event, "type") else { return Ok(false) };

@@ -38,4 +38,5 @@ pub use event::SseEvent;
 pub(crate) use event::{Fields, data_lines, field_value, other_lines, without_bom};
 pub use parser::{SseBlock, SseError, SseParser};
 pub use stream::{BodyChunks, SseEventStream};
+pub(crate) use write::write_named;
 pub use write::{write_error_event, write_event};

@@ -18,6 +18,12 @@ use crate::json;
 #[inline]
 pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
     let name = memchr2(b'\n', b'\r', name.as_bytes()).map_or(name, |end| &name[..end]);
+    write_named(name, data, out);
+}
+
+/// Appends the event as [`write_event`] does. `name` is one line.
+#[inline]
+pub(crate) fn write_named(name: &str, data: &[u8], out: &mut BytesMut) {
     out.reserve("event: \ndata: \n\n".len() + name.len() + data.len());
     if !name.is_empty() {
         out.extend_from_slice(b"event: ");
