@@ -71,17 +71,17 @@ impl TokioTimer {
             }
         }
     }
-}
 
-impl Timer for TokioTimer {
-    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Registers the task, and polls the timer of the runtime if that is due.
+    #[cold]
+    fn poll_alarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let alarm = this.alarm.get_or_insert_with(Arc::default);
         if !this.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             alarm.set_task(cx.waker());
             *this.task = Some(cx.waker().clone());
         }
-        if !alarm.is_due.load(Ordering::Acquire) {
+        if !alarm.is_due() {
             return Poll::Pending;
         }
         let waker = Waker::from(Arc::clone(alarm));
@@ -96,6 +96,16 @@ impl Timer for TokioTimer {
                 return Poll::Ready(());
             }
             this.sleep.as_mut().reset(*this.deadline);
+        }
+    }
+}
+
+impl Timer for TokioTimer {
+    #[inline]
+    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match (&self.alarm, &self.task) {
+            (Some(alarm), Some(task)) if task.will_wake(cx.waker()) && !alarm.is_due() => Poll::Pending,
+            _ => self.poll_alarm(cx),
         }
     }
 
@@ -122,6 +132,11 @@ impl Default for Alarm {
 }
 
 impl Alarm {
+    #[inline]
+    fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Acquire)
+    }
+
     fn set_task(&self, task: &Waker) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
     }
