@@ -56,15 +56,20 @@ impl Meter {
     /// Returns the tokens used so far, after every [`DELTAS_PER_STEP`] content events. `counted` is the number of events at
     /// the last count.
     pub(super) fn step(&self, counted: &mut u64) -> Option<TokensUsed> {
-        let (deltas, used) = match self {
-            Self::Relay(stats) => (stats.deltas(), TokensUsed::so_far(stats.input_tokens(), stats.deltas())),
-            Self::Events(watch) => (watch.report().deltas, TokensUsed::of(watch.report())),
+        let deltas = match self {
+            Self::Relay(stats) => stats.deltas(),
+            Self::Events(watch) => watch.report().deltas,
             Self::Unread | Self::Json(_) => return None,
         };
-        (deltas >= *counted + DELTAS_PER_STEP).then(|| {
-            *counted = deltas;
-            used
-        })
+        if deltas < *counted + DELTAS_PER_STEP {
+            return None;
+        }
+        *counted = deltas;
+        match self {
+            Self::Relay(stats) => Some(TokensUsed::so_far(stats.input_tokens(), deltas)),
+            Self::Events(watch) => Some(TokensUsed::of(watch.report())),
+            Self::Unread | Self::Json(_) => None,
+        }
     }
 
     /// Returns the tokens of the whole response. `is_whole` is true if its body has ended.
