@@ -156,11 +156,16 @@ impl Walk {
     }
 }
 
-/// Walks the blocks of `system`, the tools, the blocks of messages and the blocks inside those (tool results).
-pub(super) fn walk<'a>(member: impl Fn(&str) -> Option<Node<'a>>) -> impl Iterator<Item = Node<'a>> {
-    let list = |name| member(name).into_iter().flat_map(Node::elements);
-    let of_messages = list("messages").flat_map(content);
-    let with_inner = of_messages.flat_map(|block| std::iter::once(block).chain(content(block)));
+/// Walks the blocks of `system`, the tools, the blocks of messages and the blocks inside those (tool results). Passes over
+/// the lists, messages and blocks for which `may_count` is false, with all that is in them.
+pub(super) fn walk<'a>(
+    member: impl Fn(&str) -> Option<Node<'a>>,
+    may_count: impl Fn(&Node<'a>) -> bool + Copy,
+) -> impl Iterator<Item = Node<'a>> {
+    let list = |name| member(name).filter(may_count).into_iter().flat_map(Node::elements).filter(may_count);
+    let of_messages = list("messages").flat_map(content).filter(may_count);
+    let inner = move |block| content(block).filter(may_count);
+    let with_inner = of_messages.flat_map(move |block| std::iter::once(block).chain(inner(block)));
     list("system").chain(list("tools")).chain(with_inner)
 }
 
@@ -181,7 +186,7 @@ mod tests {
     fn check(body: &Value) -> bool {
         let body = MessagesBody::parse(body.to_string().into()).unwrap();
         let place = |node: Node<'_>| (node.kind(), node.span(), node.name().is_some());
-        let all: Vec<Node<'_>> = walk(|name| body.view(name)).collect();
+        let all: Vec<Node<'_>> = walk(|name| body.view(name), |_| true).collect();
         let found: Vec<_> = body.blocks().map(place).collect();
         assert_eq!(found, all.iter().copied().map(place).collect::<Vec<_>>());
         for name in ["type", "cache_control", "source", "citations", "a", ""] {
@@ -209,6 +214,33 @@ mod tests {
     }
 
     #[test]
+    fn a_block_with_a_breakpoint_is_found_with_any_escapes_and_among_many() {
+        #[track_caller]
+        fn check_found(blocks: &str, expected: usize) {
+            let text = format!(r#"{{"model":"m","messages":[{{"content":[{blocks}]}}]}}"#);
+            let body = MessagesBody::parse(text.into()).unwrap();
+            let has = |block: &Node<'_>| block.get("cache_control").is_some();
+            assert_eq!(body.blocks_with(Some("cache_control")).filter(has).count(), expected, "{blocks}");
+        }
+        let marked = r#"{"type":"text","cache_control":{"type":"ephemeral"}}"#;
+        check_found(r#"{"cache\u005fcontrol":1},{"\u0063ache_contro\u006c":1},{"cache_contro":1}"#, 2);
+        check_found(r#"{"type":"tool_result","content":[{"type":"text"},{"cache_control":{}}]},{}"#, 1);
+        for count in [1, 63, 64, 65, 1000] {
+            check_found(&vec![marked; count].join(","), count);
+        }
+    }
+
+    #[test]
+    fn blocks_without_a_breakpoint_are_passed_over() {
+        let plain = [r#"{"content":[{"type":"text"},{"type":"text"}]}"#; 9].join(",");
+        let marked = r#"{"content":[{"type":"text"},{"type":"text","cache_control":{}}]}"#;
+        let text = format!(r#"{{"model":"m","messages":[{plain},{marked}]}}"#);
+        let body = MessagesBody::parse(text.into()).unwrap();
+        assert_eq!(body.blocks_with(Some("cache_control")).count(), 1);
+        assert!(body.0.blocks.get().is_none(), "no block has been read");
+    }
+
+    #[test]
     fn the_last_member_of_a_name_counts_with_any_escapes() {
         let text = r#"{"model":"m","messages":[{"content":[{"type":"image","source":{"type":"url"},
             "typ\u0065":"document","\ud800":1,"source":{"type":"fi\u006ce"}},{"type":"a","content":[{"type":"b"}],"content":[]}]}]}"#;
@@ -224,6 +256,9 @@ mod tests {
             ".{0,300}".prop_map(|text| json!({"type": "text", "text": text})),
             Just(json!({"type": "image", "source": {"type": "url", "url": "https://example.com"}})),
             Just(json!({"": 1, "a": [], "citations": []})),
+            Just(
+                json!({"type": "tool_use", "input": {"content": [{"cache_control": 1}]}, "cache_control": {}})
+            ),
             Just(json!([{"type": "text"}])),
             Just(json!("text")),
         ];

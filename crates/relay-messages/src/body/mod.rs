@@ -248,8 +248,13 @@ impl MessagesBody {
 
     /// The blocks without some of those that have no member called `name`.
     pub(crate) fn blocks_with(&self, name: Option<&str>) -> impl Iterator<Item = Node<'_>> {
-        let kept = self.all_blocks().iter(&self.0.bytes, &self.0.fields.index, name);
-        let walked = kept.is_none().then(|| blocks::walk(|name| self.view(name)));
+        let breakpoints = &self.0.fields.breakpoints;
+        // Few blocks have a breakpoint: the others are passed over without a look into them.
+        let is_by_breakpoint = name == Some(breakpoints::NAME) && breakpoints.are_complete();
+        let kept = (!is_by_breakpoint).then(|| self.all_blocks());
+        let kept = kept.and_then(|blocks| blocks.iter(&self.0.bytes, &self.0.fields.index, name));
+        let may_have = move |node: &Node<'_>| !is_by_breakpoint || breakpoints.is_any_within(&node.span());
+        let walked = kept.is_none().then(|| blocks::walk(|name| self.view(name), may_have));
         kept.into_iter().flatten().chain(walked.into_iter().flatten())
     }
 
