@@ -281,7 +281,7 @@ impl MessagesBody {
         may_have(b"image") && may_have(b"url") && self.content_types().has_images_by_url()
     }
 
-    /// The names of the types in the body, known without a walk.
+    /// The names of the types and roles in the body, known without a walk.
     pub(crate) fn types(&self) -> Types<'_> {
         Types::new(&self.0.fields.types, &self.0.bytes)
     }

@@ -1,8 +1,9 @@
-//! The names of the types in a body, collected while it is scanned: most upstreams support all of them, and the blocks need
-//! not be walked to find that out.
+//! The names of the types and roles in a body, collected while it is scanned: most upstreams support all of them, and neither
+//! blocks nor messages need be walked to find that out.
 //!
-//! The set holds the value of every member called `type`, wherever it is: besides the types of blocks, sources and tools also
-//! those of JSON Schemas and of the inputs of tools. It therefore shows that a type is absent, but not that it is present.
+//! The set holds the value of every member called `type` or `role`, wherever it is: besides the types of blocks, sources and
+//! tools also those of JSON Schemas and of the inputs of tools. It therefore shows that a name is absent, but not that it is
+//! present.
 
 use relay_config::Pattern;
 use smallvec::SmallVec;
@@ -20,11 +21,13 @@ const MAX_NAMES: usize = 64;
 const SLOTS: usize = 64;
 const TYPE: &str = "type";
 const TYPE_KEY: &[u8] = b"\"type\"";
+const ROLE: &str = "role";
+const ROLE_KEY: &[u8] = b"\"role\"";
 
 /// The place of a name in the body, without quotes.
 type Place = (u32, u8);
 
-/// The distinct names of types in one body.
+/// The distinct names of types and roles in one body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TypeNames {
     places: SmallVec<[Place; 24]>,
@@ -41,7 +44,7 @@ impl TypeNames {
     }
 }
 
-/// The names of the types in a body, to compare them with patterns.
+/// The names of the types and roles in a body, to compare them with patterns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Types<'a> {
     names: &'a TypeNames,
@@ -96,10 +99,10 @@ fn text(body: &[u8], (start, length): Place) -> &[u8] {
 
 /// Returns one of 64 bits for the first three bytes of `name`. Returns `None` for a shorter name.
 ///
-/// The factors keep apart the types that upstreams refuse and those that all requests have.
+/// The factors keep apart the types and roles that upstreams refuse and those that all requests have.
 fn start(name: &[u8]) -> Option<u64> {
     let [first, second, third] = name.first_chunk()?.map(u32::from);
-    Some(1 << ((first * 2 + second * 7 + third) % u64::BITS))
+    Some(1 << ((first + second * 5 + third * 2) % u64::BITS))
 }
 
 /// Collects the names from the keys and strings that a scanner reads.
@@ -109,14 +112,14 @@ pub(super) struct Collector<'a> {
     names: TypeNames,
     /// For each hash the index of the name that was added last, plus 1.
     slots: [u8; SLOTS],
-    /// `true` if the last key was `type` and no string followed it.
-    is_type: bool,
+    /// `true` if the last key was `type` or `role` and no string followed it.
+    is_name: bool,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(body: &'a [u8]) -> Self {
         let names = TypeNames { is_complete: u32::try_from(body.len()).is_ok(), ..TypeNames::default() };
-        Self { body, names, slots: [0; SLOTS], is_type: false }
+        Self { body, names, slots: [0; SLOTS], is_name: false }
     }
 
     pub(super) fn finish(self) -> TypeNames {
@@ -126,15 +129,26 @@ impl<'a> Collector<'a> {
     /// Takes a key with its quotes. Returns `true` if it is `type`.
     #[inline]
     pub(super) fn key(&mut self, key: &[u8]) -> bool {
-        self.is_type = key == TYPE_KEY || may_be_escaped(key) && is_string(key, TYPE);
-        self.is_type
+        if may_be_escaped(key) {
+            return self.escaped_key(key);
+        }
+        let is_type = key == TYPE_KEY;
+        self.is_name = is_type || key == ROLE_KEY;
+        is_type
+    }
+
+    #[cold]
+    fn escaped_key(&mut self, key: &[u8]) -> bool {
+        let is_type = is_string(key, TYPE);
+        self.is_name = is_type || is_string(key, ROLE);
+        is_type
     }
 
     /// Takes the string at `start..end` with its quotes.
     #[inline]
     pub(super) fn string(&mut self, start: usize, end: usize) {
-        if self.is_type {
-            self.is_type = false;
+        if self.is_name {
+            self.is_name = false;
             self.name(start + 1, end - 1);
         }
     }
@@ -174,9 +188,10 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Returns `false` if `key` is not `type` with some of its letters written as escapes of six bytes, such as `\u0074`.
+/// Returns `false` if `key` is neither `type` nor `role` with some of its letters written as escapes of six bytes, such as
+/// `\u0074`.
 fn may_be_escaped(key: &[u8]) -> bool {
-    matches!(key.len(), 11 | 16 | 21 | 26) && matches!(key.get(1), Some(b't' | b'\\'))
+    matches!(key.len(), 11 | 16 | 21 | 26) && matches!(key.get(1), Some(b't' | b'r' | b'\\'))
 }
 
 #[cfg(test)]
@@ -206,6 +221,19 @@ mod tests {
         }
         for present in ["text", "image|text", "te*", "t*", "*", "*gin*", "imagine"] {
             check(messages, present, true);
+        }
+    }
+
+    #[test]
+    fn an_absent_role_is_known_to_be_absent() {
+        check(r#"[{"role":"user","content":"system"},{"role":"assistant","a":"role"}]"#, "system", false);
+        for messages in [
+            r#"[{"role":"user"},{"role":"system"}]"#,
+            r#"[{"r\u006fle":"system"}]"#,
+            r#"[{"\u0072\u006f\u006c\u0065":"system"}]"#,
+            r#"[{"role":"s\u0079stem"}]"#,
+        ] {
+            check(messages, "system", true);
         }
     }
 

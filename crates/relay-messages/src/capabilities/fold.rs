@@ -1,7 +1,7 @@
 //! Folds messages with a role that an upstream does not accept into an adjacent turn of the user.
 
 use bytes::Bytes;
-use relay_config::FieldPath;
+use relay_config::{FieldPath, PathStep, Select};
 
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
 use crate::select::fits;
@@ -16,10 +16,13 @@ const USER_JSON: &[u8] = b"\"user\"";
 ///
 /// No text is lost and no turn is split: the turns alternate as before.
 pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
-    let [step] = path.steps() else { return };
-    let is_folded =
-        |message: Node<'_>| step.select.as_ref().is_some_and(|select| fits(select, &step.name, message));
-    let messages = || body.view(&step.name).into_iter().flat_map(Node::elements);
+    let [PathStep { name, select: Some(select), .. }] = path.steps() else { return };
+    // The messages are only walked if the body may have such a role.
+    if !may_fit(select, body) {
+        return;
+    }
+    let is_folded = |message: Node<'_>| fits(select, name, message);
+    let messages = || body.view(name).into_iter().flat_map(Node::elements);
     if !messages().any(is_folded) {
         return;
     }
@@ -31,6 +34,16 @@ pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
         }
     }
     folding.end();
+}
+
+/// Returns `false` if no message in `body` has a role that `select` selects, as the names of its roles show.
+fn may_fit(select: &Select, body: &MessagesBody) -> bool {
+    match select {
+        Select::Where { key, value } if key == "role" => {
+            body.types().may_be(|role| std::str::from_utf8(role).is_ok_and(|role| value.fits(role)))
+        }
+        _ => true,
+    }
 }
 
 /// The state of one pass over the messages.

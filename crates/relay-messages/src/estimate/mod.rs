@@ -20,8 +20,11 @@ use crate::body::MessagesBody;
 /// The bytes of JSON text for each token: 3 to 4 in prose and code, and up to 6 in the definitions of tools.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// The types of content, of tools and of JSON Schemas whose values are text, except the seals of thinking.
-const PLAIN_TYPES: [&[u8]; 19] = [
+/// The types of content, of tools and of JSON Schemas whose values are text, except the seals of thinking, and the roles.
+const PLAIN_TYPES: [&[u8]; 22] = [
+    b"user",
+    b"assistant",
+    b"system",
     b"text",
     b"thinking",
     b"redacted_thinking",
