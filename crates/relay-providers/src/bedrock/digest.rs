@@ -1,7 +1,5 @@
 //! The SHA-256 of a body, which a signature covers.
 
-use std::fmt::Write;
-
 use relay_messages::Payload;
 use sha2::{Digest, Sha256};
 use tokio::task::yield_now;
@@ -31,11 +29,9 @@ async fn in_turns(body: &Payload) -> String {
 }
 
 fn hexadecimal(hash: Sha256) -> String {
+    let halves = hash.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
     let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
+    text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
     text
 }
 
