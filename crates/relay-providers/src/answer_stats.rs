@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use relay_stream::StreamError;
+use relay_stream::body::forward;
 use relay_stream::thinking::Thinking;
 use relay_stream::watch::{StreamEnd, StreamReport, WatchBody};
 use relay_transport::{EventClock, EventGaps};
@@ -197,15 +198,20 @@ impl<B: Body<Data = Bytes, Error = AnswerBodyError>> Body for AnswerStatsBody<B>
         if !this.start.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.start)))));
         }
-        let frame = this.inner.poll_frame(cx).map_err(end_error);
-        if frame.is_ready() {
+        let next = this.inner.poll_frame(cx);
+        if next.is_ready() {
             self.stats.see(self.inner.report());
         }
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.as_mut().poll_grace(cx).is_pending() {
-            return frame;
+        match next {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(end_error(error)))),
+            _ if self.as_mut().poll_grace(cx).is_ready() => {
+                self.project().inner.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(forward(frame)))),
+            Poll::Pending => Poll::Pending,
         }
-        self.project().inner.end();
-        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {

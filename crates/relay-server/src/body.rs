@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use relay_config::ProviderName;
 use relay_providers::AnswerBodyError;
+use relay_stream::body::forward;
 use tower::BoxError;
 use tower_http::body::UnsyncBoxBody;
 
@@ -57,11 +58,15 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx)).map(|frame| frame.map_err(body_error));
-        if let Some(Err(error)) = &frame {
-            self.log_break(error);
+        match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+            None => Poll::Ready(None),
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(forward(frame)))),
+            Some(Err(error)) => {
+                let error = body_error(error);
+                self.log_break(&error);
+                Poll::Ready(Some(Err(error)))
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

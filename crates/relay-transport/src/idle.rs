@@ -1,7 +1,7 @@
 //! The idle timeout of a response's body.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,23 +65,23 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
-        let mut frame = this.body.as_mut().poll_frame(cx);
-        let is_idle = match &frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                let now = Instant::now();
-                if let Some(arrivals) = this.arrivals {
-                    arrivals.note(now);
-                }
-                // After the last frame of a body of known length, there is no silence to limit.
-                !this.body.is_end_stream() && !this.silence.observe(frame.data_ref(), now)
+        let data = match this.body.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data(),
+            Poll::Ready(last) => return Poll::Ready(last),
+            Poll::Pending => {
+                ready!(this.timer.poll_until(cx, || Some(this.silence.deadline().into())));
+                return Poll::Ready(Some(Err(this.silence.error(Instant::now()))));
             }
-            Poll::Ready(_) => false,
-            Poll::Pending => this.timer.poll_until(cx, || Some(this.silence.deadline().into())).is_ready(),
         };
-        if is_idle {
-            frame = Poll::Ready(Some(Err(this.silence.error(Instant::now()))));
+        let now = Instant::now();
+        if let Some(arrivals) = this.arrivals {
+            arrivals.note(now);
         }
-        frame
+        // After the last frame of a body of known length, there is no silence to limit.
+        if !this.body.is_end_stream() && !this.silence.observe(data.as_ref().ok(), now) {
+            return Poll::Ready(Some(Err(this.silence.error(now))));
+        }
+        Poll::Ready(Some(Ok(data.map_or_else(|trailers| trailers, Frame::data))))
     }
 
     fn is_end_stream(&self) -> bool {

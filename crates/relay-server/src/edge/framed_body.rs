@@ -60,12 +60,13 @@ impl<B: Body<Data = Bytes>> Body for FramedBody<B> {
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         while this.failed.is_none() {
             match ready!(inner.as_mut().poll_frame(cx)) {
-                Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => {
-                    if let (Some(event), Some(data)) = (this.break_event.as_mut(), frame.data_ref()) {
-                        event.observe(data);
+                    // Trailers are dropped.
+                    let Ok(data) = frame.into_data() else { continue };
+                    if let Some(event) = this.break_event {
+                        event.observe(&data);
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => {
                     *this.failed = Some(error);

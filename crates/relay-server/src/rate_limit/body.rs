@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::body::forward;
 
 use super::clients::Permit;
 use super::meter::Meter;
@@ -51,7 +52,7 @@ impl<B: Body<Data = Bytes>> Body for LimitedBody<B> {
                 None => metered.settle(true),
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame).map_ok(forward)
     }
 
     fn is_end_stream(&self) -> bool {

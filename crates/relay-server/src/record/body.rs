@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::body::forward;
 
 use super::{OpenRecord, RecordHandle, RequestEnd};
 
@@ -107,7 +108,7 @@ impl<B: Body> Body for RecordedBody<B> {
             Some(Err(_)) => this.record.set_end(RequestEnd::Broken),
             None => this.record.set_end(RequestEnd::Complete),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame).map_ok(forward)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -92,17 +92,19 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         if let Poll::Ready(next) = this.inner.poll_frame(cx) {
-            match &next {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        follow(this.boundary, data);
+            let last = match next {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        follow(this.boundary, &data);
+                        this.timer.reset(*this.every);
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
-                    *this.done |= frame.is_trailers();
-                    this.timer.reset(*this.every);
-                }
-                _ => *this.done = true,
-            }
-            return Poll::Ready(next);
+                    Err(trailers) => Some(Ok(trailers)),
+                },
+                last => last,
+            };
+            *this.done = true;
+            return Poll::Ready(last);
         }
         if !*this.done && this.timer.as_mut().poll_elapsed(cx).is_ready() {
             this.timer.as_mut().reset(*this.every);

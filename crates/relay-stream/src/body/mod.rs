@@ -25,6 +25,7 @@
 //! [`WatchBody`](crate::watch::WatchBody) reads the model name that the client receives, and no pings. Status
 //! codes and headers are left to the caller, above all the removal of a `content-length` that no longer fits.
 
+mod forward;
 mod keep_alive;
 mod message_start;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) mod scripted;
 #[cfg(feature = "tokio")]
 mod tokio_timer;
 
+pub use forward::forward;
 pub use keep_alive::{KeepAliveBody, Timer};
 pub use message_start::MessageStartBody;
 #[cfg(feature = "tokio")]

@@ -127,6 +127,33 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     }
 }
 
+impl<B, F> WatchBody<B, F>
+where
+    B: Body<Data = Bytes>,
+    F: FnOnce(StreamReport, StreamEnd),
+{
+    /// Ends the body with `last`: trailers, an error or the end of the inner body. Returns the result to forward.
+    fn end_with(
+        mut self: Pin<&mut Self>,
+        last: Option<Result<Frame<Bytes>, B::Error>>,
+    ) -> Option<Result<Frame<Bytes>, StreamError<B::Error>>> {
+        let this = self.as_mut().project();
+        // A later failure changes nothing for the client: it has the whole message.
+        let is_whole = this.on_break.is_some() && this.watched.watch.is_complete_stream();
+        // For the client, trailers are a regular end of the stream.
+        let is_failure = matches!(last, Some(Err(_))) && !is_whole;
+        this.watched.end(if is_failure { StreamEnd::Failed } else { StreamEnd::Ended });
+        let broken = match last {
+            Some(Ok(trailers)) if self.may_end() => return Some(Ok(trailers)),
+            Some(Err(_)) if is_whole => None,
+            Some(Err(error)) => Some(StreamError::Inner(error)),
+            _ => (!self.may_end()).then_some(StreamError::Incomplete),
+        };
+        *self.as_mut().project().done = true;
+        broken.and_then(|error| self.broken(error))
+    }
+}
+
 impl<B, F> Body for WatchBody<B, F>
 where
     B: Body<Data = Bytes>,
@@ -149,36 +176,25 @@ where
                 *this.done = true;
                 return Poll::Ready(self.broken(StreamError::Damaged(damaged)));
             }
-            let mut next = ready!(this.inner.as_mut().poll_frame(cx));
-            if let Some(Ok(frame)) = next {
-                next = Some(Ok(frame.map_data(|data| this.watched.observe(data))));
-            }
-            // A later failure changes nothing for the client: it has the whole message.
-            let is_whole = this.on_break.is_some() && this.watched.watch.is_complete_stream();
-            let end = match &next {
-                // The next poll reports the damage.
-                Some(Ok(_)) if this.watched.watch.damaged().is_some() => None,
-                // For the client, trailers are a regular end of the stream. A later failure changes nothing.
-                Some(Ok(frame)) => {
-                    (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
-                }
-                Some(Err(_)) if is_whole => Some(StreamEnd::Ended),
-                Some(Err(_)) => Some(StreamEnd::Failed),
-                None => Some(StreamEnd::Ended),
+            let last = match ready!(this.inner.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let data = this.watched.observe(data);
+                        // The next poll reports a damage.
+                        if this.watched.watch.damaged().is_none() && this.inner.is_end_stream() {
+                            this.watched.end(StreamEnd::Ended);
+                        }
+                        if data.is_empty() {
+                            // All bytes of the frame are buffered, or dropped.
+                            continue;
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    Err(trailers) => Some(Ok(trailers)),
+                },
+                last => last,
             };
-            if let Some(end) = end {
-                this.watched.end(end);
-            }
-            let broken = match next {
-                // All bytes of the frame are buffered, or dropped.
-                Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => continue,
-                Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
-                Some(Err(_)) if is_whole => None,
-                Some(Err(error)) => Some(StreamError::Inner(error)),
-                _ => (!self.may_end()).then_some(StreamError::Incomplete),
-            };
-            *self.as_mut().project().done = true;
-            return Poll::Ready(broken.and_then(|error| self.broken(error)));
+            return Poll::Ready(self.end_with(last));
         }
     }
 

@@ -62,13 +62,22 @@ impl Body for ReceivedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
-            Some(Err(_)) => this.in_use = None,
-            Some(Ok(_)) if !this.body.is_end_stream() => {}
-            _ => this.finish(),
+        match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if this.body.is_end_stream() {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.in_use = None;
+                Poll::Ready(Some(Err(ReceiveError(error))))
+            }
+            None => {
+                this.finish();
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError)))
     }
 
     fn is_end_stream(&self) -> bool {
