@@ -15,8 +15,8 @@ use crate::pool::ReceivedBody;
 /// longer name a coding that has been decoded.
 #[must_use]
 pub fn answer_body(headers: &mut HeaderMap, body: ReceivedBody, idle_timeout: Duration) -> AnswerBody {
-    let is_stream = [media_type::EVENTS, media_type::AWS_EVENTS].iter().any(|it| media_type::is(headers, it));
-    let arrivals = is_stream.then(Arrivals::new);
+    // A message in one piece has no use for the times of its frames.
+    let arrivals = (!media_type::is(headers, media_type::JSON)).then(Arrivals::new);
     let body = match ContentCoding::of(headers) {
         Ok(Some(_)) => {
             let body = decompress(headers, received(body));

@@ -45,7 +45,7 @@ impl AnswerBody {
         Self { arrivals, ..self }
     }
 
-    /// Returns the times at which the frames arrive, if the body comes from a connection and is a stream of events.
+    /// Returns the times at which the frames arrive, if the body comes from a connection and may be a stream.
     #[must_use]
     pub fn arrivals(&self) -> Option<&Arrivals> {
         self.arrivals.as_ref()
