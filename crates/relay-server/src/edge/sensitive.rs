@@ -11,25 +11,23 @@ static OF_REQUESTS: [HeaderName; 4] =
 
 /// Marks the credentials of a request.
 pub(crate) fn mark_request<B>(mut request: Request<B>) -> Request<B> {
-    OF_REQUESTS.iter().for_each(|name| mark(request.headers_mut(), name));
+    mark(request.headers_mut(), &OF_REQUESTS);
     request
 }
 
 /// Marks the cookies of a response, which a layer of a program can set.
 pub(crate) fn mark_response<B>(mut response: Response<B>) -> Response<B> {
-    mark(response.headers_mut(), &SET_COOKIE);
+    mark(response.headers_mut(), &[SET_COOKIE]);
     response
 }
 
-/// Marks the values of `name`. An entry of the map, as tower-http's layer takes one, would make a full map grow for a header that
+/// Marks the values of `names`. An entry of the map, as tower-http's layer takes one, would make a full map grow for a header that
 /// it does not have.
-fn mark(headers: &mut HeaderMap, name: &HeaderName) {
-    if headers.contains_key(name) {
-        headers
-            .iter_mut()
-            .filter(|(known, _)| *known == name)
-            .for_each(|(_, value)| value.set_sensitive(true));
-    }
+fn mark(headers: &mut HeaderMap, names: &[HeaderName]) {
+    headers
+        .iter_mut()
+        .filter(|(name, _)| names.contains(name))
+        .for_each(|(_, value)| value.set_sensitive(true));
 }
 
 #[cfg(test)]
