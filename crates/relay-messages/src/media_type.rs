@@ -25,9 +25,10 @@ pub const EVENTS_IN_UTF8: HeaderValue = HeaderValue::from_static("text/event-str
 /// # Source
 /// RFC 9110 section 8.3.1.
 pub fn is(headers: &HeaderMap, media_type: &str) -> bool {
-    let found = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let end = found.iter().position(|&byte| byte == b';').unwrap_or(found.len());
-    found[..end].trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+    let found = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).trim_ascii_start();
+    let Some((start, rest)) = found.split_at_checked(media_type.len()) else { return false };
+    start.eq_ignore_ascii_case(media_type.as_bytes())
+        && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
 }
 
 #[cfg(test)]
@@ -46,10 +47,20 @@ mod tests {
             "Text/Event-Stream",
             "text/event-stream;charset=utf-8",
             "text/event-stream ; a=b",
+            "text/event-stream ",
+            "\ttext/event-stream\t;",
         ] {
             check(events, true);
         }
-        for other in ["", "text/event-streams", "text", "application/json", ";text/event-stream"] {
+        for other in [
+            "",
+            "text/event-streams",
+            "text/event-stream s",
+            "text/event-stream, a",
+            "text",
+            "application/json",
+            ";text/event-stream",
+        ] {
             check(other, false);
         }
         assert!(!is(&HeaderMap::new(), EVENTS));
