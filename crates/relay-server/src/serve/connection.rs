@@ -2,13 +2,10 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::iter;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{Stream, StreamExt};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::Body as _;
@@ -17,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use relay_messages::error_sources;
+use relay_stream::body::Woken;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::accept::Accepted;
@@ -84,15 +82,12 @@ impl<T: Served> Connection<T> {
         }
         let settings = self.served.serving().settings;
         let open = self.open.add(Arc::clone(&self.activity));
-        // Polled when one of its own events has occurred, and not with each event of the connection.
-        // The set has a second place as large as its future, so that a box is smaller.
-        let closing = Box::pin(self.closing(settings.head_timeouts));
-        let mut closing: FuturesUnordered<_> = iter::once(closing).collect();
+        let mut closing = pin!(Woken::new(self.closing(settings.head_timeouts)));
         let opening = Opening { activity: &self.activity, settings, tls: self.tls.as_ref(), peer };
         let opened = tokio::select! {
             biased;
             opened = opening.open(socket) => opened,
-            Some(_) = closing.next() => return log_unused(),
+            _ = &mut closing => return log_unused(),
         };
         let Some(Opened { stream, version, certificate }) = opened else { return };
         let io = ClientIo::new(stream, Arc::clone(&self.activity));
@@ -109,7 +104,7 @@ impl<T: Served> Connection<T> {
     async fn run<S, F>(
         &self,
         mut connection: Pin<&mut Server<'_, S>>,
-        mut closing: impl Stream<Item = bool> + Unpin,
+        closing: Pin<&mut impl Future<Output = bool>>,
     ) -> Result<(), tower::BoxError>
     where
         S: hyper::service::Service<
@@ -123,7 +118,7 @@ impl<T: Served> Connection<T> {
         let has_ended = tokio::select! {
             biased;
             result = &mut connection => return result,
-            Some(has_ended) = closing.next() => has_ended,
+            has_ended = closing => has_ended,
         };
         if has_ended {
             log_unused();

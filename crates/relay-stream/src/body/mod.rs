@@ -32,9 +32,11 @@ mod message_start;
 pub(crate) mod scripted;
 #[cfg(feature = "tokio")]
 mod tokio_timer;
+mod woken;
 
 pub use forward::forward;
 pub use keep_alive::{KeepAliveBody, Timer};
 pub use message_start::MessageStartBody;
 #[cfg(feature = "tokio")]
 pub use tokio_timer::TokioTimer;
+pub use woken::Woken;

@@ -1,15 +1,13 @@
 //! The timer of tokio, for deadlines that move with every frame.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
-use super::Timer;
+use super::{Timer, Woken};
 
 pin_project! {
     /// The timer of tokio. Needs a runtime with its time driver on.
@@ -20,12 +18,8 @@ pin_project! {
     pub struct TokioTimer {
         // Expires at the deadline or earlier.
         #[pin]
-        sleep: Sleep,
+        sleep: Woken<Sleep>,
         deadline: Instant,
-        // `None` before the first poll.
-        alarm: Option<Arc<Alarm>>,
-        // The task that the alarm wakes.
-        task: Option<Waker>,
     }
 }
 
@@ -35,7 +29,7 @@ impl TokioTimer {
     /// Panics outside of a tokio runtime, like [`tokio::time::sleep`].
     pub fn new(after: Duration) -> Self {
         let sleep = tokio::time::sleep(after);
-        TokioTimer { deadline: sleep.deadline(), sleep, alarm: None, task: None }
+        TokioTimer { deadline: sleep.deadline(), sleep: Woken::new(sleep) }
     }
 
     /// Returns `Ready` once the time that `deadline` returns, a time of tokio's clock, has passed. Before that, returns `Pending`
@@ -62,40 +56,10 @@ impl TokioTimer {
     /// Sets the timer to expire at `deadline`, a time of tokio's clock, which replaces the earlier deadline. Unlike
     /// [`reset`](Timer::reset), it reads no clock.
     pub fn reset_at(self: Pin<&mut Self>, deadline: std::time::Instant) {
-        let mut this = self.project();
+        let this = self.project();
         *this.deadline = deadline.into();
-        if *this.deadline < this.sleep.deadline() {
-            this.sleep.as_mut().reset(*this.deadline);
-            if let Some(alarm) = this.alarm {
-                alarm.is_due.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Registers the task, and polls the timer of the runtime if that is due.
-    #[cold]
-    fn poll_alarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let alarm = this.alarm.get_or_insert_with(Arc::default);
-        if !this.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            alarm.set_task(cx.waker());
-            *this.task = Some(cx.waker().clone());
-        }
-        if !alarm.is_due() {
-            return Poll::Pending;
-        }
-        let waker = Waker::from(Arc::clone(alarm));
-        loop {
-            // If the timer expires during the poll, the alarm sets it again.
-            alarm.is_due.store(false, Ordering::Relaxed);
-            if this.sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-                return Poll::Pending;
-            }
-            alarm.is_due.store(true, Ordering::Relaxed);
-            if *this.deadline <= this.sleep.deadline() {
-                return Poll::Ready(());
-            }
-            this.sleep.as_mut().reset(*this.deadline);
+        if *this.deadline < this.sleep.get_ref().deadline() {
+            this.sleep.get_pin_mut().reset(*this.deadline);
         }
     }
 }
@@ -103,10 +67,14 @@ impl TokioTimer {
 impl Timer for TokioTimer {
     #[inline]
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match (&self.alarm, &self.task) {
-            (Some(alarm), Some(task)) if task.will_wake(cx.waker()) && !alarm.is_due() => Poll::Pending,
-            _ => self.poll_alarm(cx),
+        let mut this = self.project();
+        while this.sleep.as_mut().poll(cx).is_ready() {
+            if *this.deadline <= this.sleep.get_ref().deadline() {
+                return Poll::Ready(());
+            }
+            this.sleep.as_mut().get_pin_mut().reset(*this.deadline);
         }
+        Poll::Pending
     }
 
     fn reset(self: Pin<&mut Self>, after: Duration) {
@@ -114,46 +82,6 @@ impl Timer for TokioTimer {
         // A deadline that the clock cannot represent is replaced by one day, which is longer than any stream.
         let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
         self.reset_at(deadline.into());
-    }
-}
-
-/// The waker for the timer of the runtime. It shows that the timer has to be polled, and wakes the task.
-#[derive(Debug)]
-struct Alarm {
-    is_due: AtomicBool,
-    task: Mutex<Option<Waker>>,
-}
-
-impl Default for Alarm {
-    /// Returns an alarm whose timer has not been polled.
-    fn default() -> Self {
-        Alarm { is_due: AtomicBool::new(true), task: Mutex::new(None) }
-    }
-}
-
-impl Alarm {
-    #[inline]
-    fn is_due(&self) -> bool {
-        self.is_due.load(Ordering::Acquire)
-    }
-
-    fn set_task(&self, task: &Waker) {
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
-    }
-}
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_due.store(true, Ordering::Release);
-        // A task that is set later sees that the timer is due.
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(task) = task {
-            task.wake();
-        }
     }
 }
 
@@ -211,17 +139,6 @@ mod tests {
         deadline.set(Some(20 * SECOND));
         poll_fn(|cx| timer.as_mut().poll_until(cx, read)).await;
         assert_eq!(start.elapsed(), 20 * SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_the_task_that_has_polled_last_is_woken() {
-        let mut timer = pin!(TokioTimer::new(SECOND));
-        let (mut first, mut second) = (task::spawn(()), task::spawn(()));
-        assert_pending!(first.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
-        assert_pending!(second.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
-        tokio::time::advance(2 * SECOND).await;
-        assert!(!first.is_woken() && second.is_woken());
-        assert_ready!(second.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,12 @@
 //! The turns of handshakes, which keep their computations from delaying other tasks.
 
 use std::future::poll_fn;
-use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use relay_stream::body::Woken;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio_util::sync::PollSemaphore;
@@ -39,18 +37,18 @@ impl Turns {
             handshake.as_mut().poll(cx)
         });
         // Polls the handshake only after its own events, and not at the end of a turn.
-        let mut steps: FuturesUnordered<_> = iter::once(step).collect();
+        let mut step = pin!(Woken::new(step));
         let mut turns = PollSemaphore::new(Arc::clone(&self.0));
         loop {
-            let step = poll_fn(|cx| {
+            let next = poll_fn(|cx| {
                 let turn = ready!(turns.poll_acquire(cx));
-                match steps.poll_next_unpin(cx) {
-                    Poll::Ready(Some(output)) => Poll::Ready((turn, Some(output))),
+                match step.as_mut().poll(cx) {
+                    Poll::Ready(output) => Poll::Ready((turn, Some(output))),
                     _ if has_stepped.swap(false, Ordering::Relaxed) => Poll::Ready((turn, None)),
                     _ => Poll::Pending,
                 }
             });
-            let (turn, output) = step.await;
+            let (turn, output) = next.await;
             // The tasks that have been woken before run first.
             yield_now().await;
             drop(turn);
@@ -64,6 +62,9 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+
+    use futures_util::StreamExt;
+    use futures_util::stream::FuturesUnordered;
 
     use super::*;
 
@@ -102,6 +103,7 @@ mod tests {
         let mut waiting = waiting.into_iter().collect::<FuturesUnordered<_>>();
         for _ in 0..4 * AT_ONCE {
             assert!(poll_fn(|cx| Poll::Ready(waiting.poll_next_unpin(cx).is_pending())).await);
+            yield_now().await;
         }
         turns.run(std::future::ready(())).await;
         assert_eq!(turns.0.available_permits(), AT_ONCE);
