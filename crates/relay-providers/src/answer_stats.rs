@@ -25,22 +25,24 @@ use crate::upstream_address::UpstreamAddress;
 #[derive(Debug, Clone, Default)]
 pub struct AnswerStats(Arc<Facts>);
 
+// In this order, the facts that each event reads or writes are on one line of the cache.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Facts {
-    /// True once an answer collects its facts here.
-    is_taken: AtomicBool,
-    /// The upstream's id of the request, if the answer was held back.
-    request_id: OnceLock<Box<str>>,
-    /// The address of the upstream, once a request is sent.
-    address: OnceLock<UpstreamAddress>,
-    /// The clock of the events of a stream.
-    clock: OnceLock<EventClock>,
-    first_content: OnceLock<Instant>,
-    end: OnceLock<(StreamReport, StreamEnd)>,
     /// The events with content so far.
     deltas: AtomicU64,
     /// The counted input tokens so far.
     input: AtomicU64,
+    first_content: OnceLock<Instant>,
+    /// True once an answer collects its facts here.
+    is_taken: AtomicBool,
+    /// The clock of the events of a stream.
+    clock: OnceLock<EventClock>,
+    /// The upstream's id of the request, if the answer was held back.
+    request_id: OnceLock<Box<str>>,
+    /// The address of the upstream, once a request is sent.
+    address: OnceLock<UpstreamAddress>,
+    end: OnceLock<(StreamReport, StreamEnd)>,
 }
 
 impl AnswerStats {

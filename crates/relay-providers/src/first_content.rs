@@ -130,7 +130,7 @@ where
             let (body, clock) = EventTimeout::new(body, rules.idle_timeout, rules.arrivals);
             let arrivals = clock.arrivals().clone();
             stats.set_clock(&clock);
-            let body = WatchBody::normalized(Box::pin(body), rules.unknown_events, stats.on_end())
+            let body = WatchBody::normalized(body, rules.unknown_events, stats.on_end())
                 .with_on_progress(move |progress| clock.record(progress));
             let mut body = watch(body, on_thinking);
             if !attempt.is_last() {

@@ -5,21 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use relay_stream::body::{Timer, TokioTimer};
 use relay_transport::Arrivals;
 
-pin_project! {
-    /// Measures the silence from the arrival of the last frame, so that a frame costs no look at the clock.
-    pub(crate) struct PingTimer {
-        #[pin]
-        timer: TokioTimer,
-        arrivals: Arrivals,
-        // From the start of the arrivals.
-        deadline: Duration,
-        // True from the expiry to the next reset.
-        has_expired: bool,
-    }
+/// Measures the silence from the arrival of the last frame, so that a frame costs no look at the clock.
+pub(crate) struct PingTimer {
+    timer: TokioTimer,
+    arrivals: Arrivals,
+    /// From the start of the arrivals.
+    deadline: Duration,
+    /// True from the expiry to the next reset.
+    has_expired: bool,
 }
 
 impl PingTimer {
@@ -31,20 +27,18 @@ impl PingTimer {
 }
 
 impl Timer for PingTimer {
-    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let (arrivals, deadline) = (this.arrivals, *this.deadline);
-        ready!(this.timer.poll_until(cx, || Some(arrivals.start() + deadline)));
-        *this.has_expired = true;
+    fn poll_elapsed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { timer, arrivals, deadline, has_expired } = &mut *self;
+        ready!(Pin::new(timer).poll_until(cx, || Some(arrivals.start() + *deadline)));
+        *has_expired = true;
         Poll::Ready(())
     }
 
     /// Sets the timer to expire `after` from the arrival of the last frame or, after its expiry, from now. The deadline is never
     /// earlier than before.
-    fn reset(self: Pin<&mut Self>, after: Duration) {
-        let this = self.project();
-        let since = if mem::take(this.has_expired) { this.arrivals.now() } else { this.arrivals.last() };
-        *this.deadline = (since + after).max(*this.deadline);
+    fn reset(mut self: Pin<&mut Self>, after: Duration) {
+        let since = if mem::take(&mut self.has_expired) { self.arrivals.now() } else { self.arrivals.last() };
+        self.deadline = self.deadline.max(since + after);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The limit on the time without an event of the answer, for a stream whose events are checked.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +25,6 @@ pin_project! {
     pub struct EventTimeout<B> {
         #[pin]
         body: B,
-        #[pin]
         timer: TokioTimer,
         limit: Duration,
         clock: EventClock,
@@ -35,26 +33,10 @@ pin_project! {
 
 /// The time of the last event of one stream. Clones share it.
 #[derive(Debug, Clone)]
-pub struct EventClock(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
+pub struct EventClock {
     arrivals: Arrivals,
     /// True if this clock notes the arrivals, since no body does.
     notes_arrivals: bool,
-    last: Mutex<Last>,
-}
-
-#[derive(Debug)]
-struct Last {
-    /// The time of the event, from the start of the arrivals.
-    event: Duration,
-    /// True after the first event. Before that, `event` is the start of the stream.
-    has_begun: bool,
-    /// The gaps between the events.
-    gaps: EventGaps,
-    /// True if the last frame ended inside an event and completed none.
-    is_incomplete: bool,
 }
 
 impl<B> EventTimeout<B> {
@@ -65,9 +47,9 @@ impl<B> EventTimeout<B> {
         let limit = idle_timeout.min(DAY) * 2;
         let notes_arrivals = arrivals.is_none();
         let arrivals = arrivals.unwrap_or_else(Arrivals::new);
-        let event = arrivals.now();
-        let last = Last { event, has_begun: false, gaps: EventGaps::default(), is_incomplete: false };
-        let clock = EventClock(Arc::new(Shared { arrivals, notes_arrivals, last: Mutex::new(last) }));
+        // The limit counts from here, also if the stream has begun before.
+        arrivals.events().last = arrivals.now();
+        let clock = EventClock { arrivals, notes_arrivals };
         (Self { body, timer: TokioTimer::new(limit), limit, clock: clock.clone() }, clock)
     }
 }
@@ -75,17 +57,16 @@ impl<B> EventTimeout<B> {
 impl EventClock {
     /// Records the progress that one frame has made.
     pub fn record(&self, progress: Progress) {
-        let Shared { arrivals, notes_arrivals, .. } = &*self.0;
-        if *notes_arrivals {
-            arrivals.note(Instant::now());
+        if self.notes_arrivals {
+            self.arrivals.note(Instant::now());
         }
-        let mut last = self.last();
-        last.is_incomplete = progress == Progress::Incomplete;
+        let mut events = self.arrivals.events();
+        events.is_incomplete = progress == Progress::Incomplete;
         if progress == Progress::Event {
-            let before = std::mem::replace(&mut last.event, arrivals.last());
-            if std::mem::replace(&mut last.has_begun, true) {
-                let gap = last.event.saturating_sub(before);
-                last.gaps.add(gap);
+            let before = std::mem::replace(&mut events.last, self.arrivals.last());
+            if std::mem::replace(&mut events.has_begun, true) {
+                let gap = events.last.saturating_sub(before);
+                events.gaps.add(gap);
             }
         }
     }
@@ -93,23 +74,19 @@ impl EventClock {
     /// The times at which the frames of the stream arrive.
     #[must_use]
     pub fn arrivals(&self) -> &Arrivals {
-        &self.0.arrivals
+        &self.arrivals
     }
 
     /// The gaps between the events so far.
     #[must_use]
     pub fn gaps(&self) -> EventGaps {
-        self.last().gaps
+        self.arrivals.events().gaps
     }
 
     /// The time of the last event, or `None` if the last frame ended inside an event and completed none.
     fn last_event(&self) -> Option<std::time::Instant> {
-        let last = self.last();
-        (!last.is_incomplete).then(|| self.0.arrivals.start() + last.event)
-    }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+        let events = self.arrivals.events();
+        (!events.is_incomplete).then(|| self.arrivals.start() + events.last)
     }
 }
 
@@ -129,7 +106,9 @@ where
         let (clock, limit) = (this.clock, *this.limit);
         // A frame that has arrived counts, also if its reader was late.
         if frame.is_pending()
-            && this.timer.poll_until(cx, || clock.last_event().map(|event| event + limit)).is_ready()
+            && Pin::new(this.timer)
+                .poll_until(cx, || clock.last_event().map(|event| event + limit))
+                .is_ready()
         {
             frame = Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: limit })));
         }

@@ -26,7 +26,6 @@ pin_project! {
     pub struct IdleTimeout<B> {
         #[pin]
         body: B,
-        #[pin]
         timer: TokioTimer,
         silence: Silence,
         arrivals: Option<Arrivals>,
@@ -69,7 +68,7 @@ where
             Poll::Ready(Some(Ok(frame))) => frame.into_data(),
             Poll::Ready(last) => return Poll::Ready(last),
             Poll::Pending => {
-                ready!(this.timer.poll_until(cx, || Some(this.silence.deadline().into())));
+                ready!(Pin::new(this.timer).poll_until(cx, || Some(this.silence.deadline().into())));
                 return Poll::Ready(Some(Err(this.silence.error(Instant::now()))));
             }
         };

@@ -4,32 +4,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Timer, Woken};
 
-pin_project! {
-    /// The timer of tokio. Needs a runtime with its time driver on.
-    ///
-    /// A later deadline costs nothing until the earlier one expires: the timer of the runtime is then set once more. While a
-    /// task is woken for other reasons, a poll does not reach the runtime either.
-    #[derive(Debug)]
-    pub struct TokioTimer {
-        // Expires at the deadline or earlier.
-        #[pin]
-        sleep: Woken<Sleep>,
-        deadline: Instant,
-    }
+/// The timer of tokio.
+///
+/// A later deadline costs nothing until the earlier one expires: the timer of the runtime is then set once more. While a
+/// task is woken for other reasons, a poll does not reach the runtime either. A timer that is never polled allocates nothing.
+///
+/// Polls need a runtime with its time driver on: outside of it they panic, like [`tokio::time::sleep`].
+#[derive(Debug)]
+pub struct TokioTimer {
+    deadline: Instant,
+    /// Expires at the deadline or earlier. `None` before the first poll. The timer of the runtime is as large as two of these
+    /// timers, and hardly ever used.
+    sleep: Option<Woken<Pin<Box<Sleep>>>>,
 }
 
 impl TokioTimer {
     /// Creates a timer that expires `after` from now.
-    /// # Panics
-    /// Panics outside of a tokio runtime, like [`tokio::time::sleep`].
     pub fn new(after: Duration) -> Self {
-        let sleep = tokio::time::sleep(after);
-        TokioTimer { deadline: sleep.deadline(), sleep: Woken::new(sleep) }
+        TokioTimer { deadline: deadline(after), sleep: None }
     }
 
     /// Returns `Ready` once the time that `deadline` returns, a time of tokio's clock, has passed. Before that, returns `Pending`
@@ -55,34 +51,41 @@ impl TokioTimer {
 
     /// Sets the timer to expire at `deadline`, a time of tokio's clock, which replaces the earlier deadline. Unlike
     /// [`reset`](Timer::reset), it reads no clock.
-    pub fn reset_at(self: Pin<&mut Self>, deadline: std::time::Instant) {
-        let this = self.project();
-        *this.deadline = deadline.into();
-        if *this.deadline < this.sleep.get_ref().deadline() {
-            this.sleep.get_pin_mut().reset(*this.deadline);
+    pub fn reset_at(mut self: Pin<&mut Self>, deadline: std::time::Instant) {
+        let deadline = deadline.into();
+        self.deadline = deadline;
+        if let Some(sleep) = &mut self.sleep
+            && deadline < sleep.get_ref().deadline()
+        {
+            sleep.get_mut().as_mut().reset(deadline);
         }
     }
 }
 
 impl Timer for TokioTimer {
     #[inline]
-    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        while this.sleep.as_mut().poll(cx).is_ready() {
-            if *this.deadline <= this.sleep.get_ref().deadline() {
+    fn poll_elapsed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { deadline, sleep } = &mut *self;
+        let sleep = sleep.get_or_insert_with(|| Woken::new(Box::pin(sleep_until(*deadline))));
+        while Pin::new(&mut *sleep).poll(cx).is_ready() {
+            if *deadline <= sleep.get_ref().deadline() {
                 return Poll::Ready(());
             }
-            this.sleep.as_mut().get_pin_mut().reset(*this.deadline);
+            sleep.get_mut().as_mut().reset(*deadline);
         }
         Poll::Pending
     }
 
     fn reset(self: Pin<&mut Self>, after: Duration) {
-        let now = Instant::now();
-        // A deadline that the clock cannot represent is replaced by one day, which is longer than any stream.
-        let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
-        self.reset_at(deadline.into());
+        self.reset_at(deadline(after).into());
     }
+}
+
+/// Returns the time in `after` from now. A time that the clock cannot represent is replaced by one day, which is longer than any
+/// stream.
+fn deadline(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400))
 }
 
 #[cfg(test)]

@@ -60,12 +60,11 @@ impl<F> Woken<F> {
     }
 
     /// Returns the future. The next poll polls it.
-    pub fn get_pin_mut(self: Pin<&mut Self>) -> Pin<&mut F> {
-        let this = self.project();
-        if let Some(Registered { alarm, .. }) = this.registered {
+    pub fn get_mut(&mut self) -> &mut F {
+        if let Some(Registered { alarm, .. }) = &self.registered {
             alarm.is_due.store(true, Ordering::Relaxed);
         }
-        this.future
+        &mut self.future
     }
 }
 
