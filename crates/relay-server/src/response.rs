@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use relay_providers::{AnswerBody, AnswerBodyError};
 use serde_json::Value;
+use tracing::Span;
 
 use crate::body_error::body_error;
 use crate::error::Error;
@@ -36,8 +37,8 @@ pub(crate) fn json_response<B: From<Bytes>>(status: StatusCode, body: Bytes) -> 
 pub(crate) enum ResponseBody {
     Relay(Full<Bytes>),
     Upstream(AnswerBody),
-    /// A body that has passed the layers of a program.
-    Layered(LayerBody),
+    /// A body that has passed the layers of a program, and the span in which it is polled.
+    Layered(LayerBody, Span),
 }
 
 impl ResponseBody {
@@ -59,8 +60,9 @@ impl From<AnswerBody> for ResponseBody {
 }
 
 impl From<LayerBody> for ResponseBody {
+    /// The body is polled in the current span.
     fn from(body: LayerBody) -> Self {
-        Self::Layered(body)
+        Self::Layered(body, Span::current())
     }
 }
 
@@ -75,7 +77,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Relay(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Layered(body) => Pin::new(body).poll_frame(cx).map_err(body_error),
+            Self::Layered(body, span) => span.in_scope(|| Pin::new(body).poll_frame(cx)).map_err(body_error),
         }
     }
 
@@ -83,7 +85,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(body) => body.is_end_stream(),
             Self::Upstream(body) => body.is_end_stream(),
-            Self::Layered(body) => body.is_end_stream(),
+            Self::Layered(body, _) => body.is_end_stream(),
         }
     }
 
@@ -91,7 +93,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(body) => body.size_hint(),
             Self::Upstream(body) => body.size_hint(),
-            Self::Layered(body) => body.size_hint(),
+            Self::Layered(body, _) => body.size_hint(),
         }
     }
 }

@@ -6,11 +6,11 @@ mod common;
 mod log;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use relay_config::{Format, Loader};
 use relay_providers::{Answer, AnswerBody, Attempt};
-use relay_server::{Builder, RecordHandle, Relay};
+use relay_server::{Builder, LayerBody, RecordHandle, Relay};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower::util::{MapRequestLayer, MapResponseLayer};
@@ -75,6 +75,22 @@ fn an_event_of_an_attempt_carries_the_request_and_the_provider() {
     let frames = spans(&log, "frame");
     assert!(!frames.is_empty() && frames.iter().all(|spans| *spans == second), "{frames:?}");
     assert!(!log.contains("secret") && !log.contains("relay-a"), "{log}");
+}
+
+#[test]
+fn an_event_in_a_body_of_a_request_layer_carries_the_request() {
+    let relay = common::relay().layer_requests(MapResponseLayer::new(|response: Response<LayerBody>| {
+        response.map(|body| {
+            LayerBody::new(body.map_frame(|frame| {
+                tracing::warn!("frame");
+                frame
+            }))
+        })
+    }));
+    let frames = spans(&log_of(relay, messages("")), "frame");
+    let request =
+        json!([{"name": "request", "request_id": "trace-1", "method": "POST", "route": "/v1/messages"}]);
+    assert!(!frames.is_empty() && frames.iter().all(|spans| *spans == request), "{frames:?}");
 }
 
 #[test]

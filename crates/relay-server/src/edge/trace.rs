@@ -1,23 +1,21 @@
 //! The span of a request.
 //!
 //! Every event within a request, also one of a library, carries the request's id, method and route. An attempt at an upstream
-//! has a span of its own within it, which relay-routing opens.
+//! has a span of its own within it, which relay-routing opens, and in which it ends the body of an answer. The relay's own
+//! bodies log nothing. A body from the layers of a program is polled in the span of its request.
 
-use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http::Request;
 use relay_messages::cut;
 use tower::{Layer, Service};
-use tracing::Span;
+use tracing::instrument::Instrumented;
+use tracing::{Instrument, Span};
 
 use crate::request_id::RequestId;
 use crate::router::route_name;
 
-/// Runs each request, and the body of its response, in a span. It logs no events and reads no clock: the record has the facts.
+/// Runs each request in a span. It logs no events and reads no clock: the record has the facts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TraceLayer;
 
@@ -35,13 +33,13 @@ pub(crate) struct Trace<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for Trace<S>
+impl<S, B> Service<Request<B>> for Trace<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>>,
 {
-    type Response = Response<TracedBody<R>>;
+    type Response = S::Response;
     type Error = S::Error;
-    type Future = TraceFuture<S::Future>;
+    type Future = Instrumented<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -49,8 +47,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let span = span(&request);
-        let inner = span.in_scope(|| self.inner.call(request));
-        TraceFuture { inner, span }
+        let response = span.in_scope(|| self.inner.call(request));
+        response.instrument(span)
     }
 }
 
@@ -62,58 +60,4 @@ fn span<B>(request: &Request<B>) -> Span {
         method = &*cut(request.method().as_str()),
         route = route_name(request.uri().path()),
     )
-}
-
-pin_project! {
-    /// The future of [`Trace`].
-    pub(crate) struct TraceFuture<F> {
-        #[pin]
-        inner: F,
-        span: Span,
-    }
-}
-
-impl<F, R, E> Future for TraceFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    type Output = Result<Response<TracedBody<R>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.span.in_scope(|| this.inner.poll(cx)))?;
-        let span = mem::replace(this.span, Span::none());
-        Poll::Ready(Ok(response.map(|inner| TracedBody { inner, span })))
-    }
-}
-
-pin_project! {
-    /// A body that is polled in the span of its request.
-    #[derive(Debug)]
-    pub(crate) struct TracedBody<B> {
-        #[pin]
-        inner: B,
-        span: Span,
-    }
-}
-
-impl<B: Body> Body for TracedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        this.span.in_scope(|| this.inner.poll_frame(cx))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
