@@ -25,8 +25,8 @@ pub(super) struct Activity {
     needs_reset: AtomicBool,
     /// True once a request has ended whose body was not read to its end, or once bytes were no request.
     is_unread: AtomicBool,
-    /// The number of pieces of responses that the client has not accepted.
-    pieces: Arc<AtomicUsize>,
+    /// The number of pieces of HTTP/1.1 responses that the client has not accepted.
+    pieces: AtomicUsize,
     /// The id and the status of the answer to bytes that were no request.
     refused: Mutex<Option<(RequestId, StatusCode)>>,
     /// The progress of the exchange whose HTTP/2 stream is about to be spawned.
@@ -70,7 +70,7 @@ impl Activity {
             has_stalled: AtomicBool::new(false),
             needs_reset: AtomicBool::new(false),
             is_unread: AtomicBool::new(false),
-            pieces: Arc::default(),
+            pieces: AtomicUsize::new(0),
             refused: Mutex::new(None),
             next_stream: Mutex::new(None),
             is_last_request: AtomicBool::new(false),
@@ -199,15 +199,25 @@ impl Activity {
         self.is_unread.load(Ordering::Relaxed) && self.protocol() != Protocol::Http2
     }
 
-    /// Returns the counter of the pieces of responses that the client has not accepted.
-    pub(super) fn pieces(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.pieces)
+    /// Notes that the server has received a piece of an HTTP/1.1 response.
+    pub(super) fn piece_held(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the client has accepted a whole piece of an HTTP/1.1 response, or that the server has dropped it.
+    pub(super) fn piece_released(&self) {
+        self.pieces.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if a piece of an HTTP/1.1 response waits for the client.
+    pub(super) fn holds_piece(&self) -> bool {
+        self.pieces.load(Ordering::Relaxed) > 0
     }
 
     /// Returns the answer in the place of `written`, if hyper has made that answer itself. While a part of a response is in
     /// its buffers, the bytes may be those of a body.
     pub(super) fn refusal(&self, written: &[IoSlice<'_>]) -> Option<Refusal> {
-        if self.pieces.load(Ordering::Relaxed) > 0 || self.protocol() == Protocol::Http2 {
+        if self.holds_piece() || self.protocol() == Protocol::Http2 {
             return None;
         }
         let refusal = Refusal::of(written)?;

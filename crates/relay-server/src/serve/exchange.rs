@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use relay_providers::AnswerBodyError;
 
 use super::activity::Activity;
-use super::piece::Piece;
+use super::piece::{Holder, Piece};
 use super::progress::Progress;
 use crate::body::Body;
 
@@ -33,7 +33,7 @@ impl OpenExchange {
     /// Opens an exchange on a connection, and hands its progress to the stream that is spawned for it.
     pub(super) fn new(activity: &Arc<Activity>, is_incomplete: bool, is_http2: bool) -> Self {
         activity.request_begins(is_incomplete, is_http2);
-        let progress = Arc::new(Progress::new(is_incomplete, is_http2, activity.pieces()));
+        let progress = Arc::new(Progress::new(is_incomplete, is_http2));
         if is_http2 {
             activity.set_next_stream(Arc::clone(&progress));
         }
@@ -147,7 +147,11 @@ impl SentBody {
         if self.missing == Some(0) || self.has_all() {
             self.complete();
         }
-        Frame::data(Piece::new(piece, &self.exchange.progress))
+        let holder = match self.is_http2 {
+            true => Holder::Stream(Arc::clone(&self.exchange.progress)),
+            false => Holder::Connection(Arc::clone(&self.exchange.activity)),
+        };
+        Frame::data(Piece::new(piece, holder))
     }
 
     /// Returns `true` if no further piece is to come.

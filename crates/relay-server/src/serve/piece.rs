@@ -4,29 +4,49 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::activity::Activity;
 use super::progress::Progress;
 
 /// A piece of a response. It notes its own progress: hyper and h2 do not report when the bytes in their buffers leave.
 #[derive(Debug)]
 pub(super) struct Piece {
     bytes: Bytes,
-    progress: Arc<Progress>,
+    holder: Holder,
+}
+
+/// The place that counts a piece.
+#[derive(Debug)]
+pub(super) enum Holder {
+    /// The connection, over HTTP/1.1, where the socket limits the time of each write.
+    Connection(Arc<Activity>),
+    /// The exchange, over HTTP/2.
+    Stream(Arc<Progress>),
 }
 
 impl Piece {
-    pub(super) fn new(bytes: Bytes, progress: &Arc<Progress>) -> Self {
+    pub(super) fn new(bytes: Bytes, holder: Holder) -> Self {
         if !bytes.is_empty() {
-            progress.piece_held();
+            match &holder {
+                Holder::Connection(activity) => activity.piece_held(),
+                Holder::Stream(progress) => progress.piece_held(),
+            }
         }
-        Self { bytes, progress: Arc::clone(progress) }
+        Self { bytes, holder }
     }
 
     /// Notes that the client has accepted a part. A piece without a rest no longer counts as held.
     fn accepted(&self, count: usize) {
-        match (count, self.bytes.is_empty()) {
-            (0, _) => {}
-            (_, false) => self.progress.part_accepted(),
-            (_, true) => self.progress.piece_released(),
+        if count > 0 && self.bytes.is_empty() {
+            self.released();
+        } else if let (1.., Holder::Stream(progress)) = (count, &self.holder) {
+            progress.part_accepted();
+        }
+    }
+
+    fn released(&self) {
+        match &self.holder {
+            Holder::Connection(activity) => activity.piece_released(),
+            Holder::Stream(progress) => progress.piece_released(),
         }
     }
 }
@@ -55,7 +75,7 @@ impl Buf for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
-            self.progress.piece_released();
+            self.released();
         }
     }
 }
@@ -64,20 +84,29 @@ impl Drop for Piece {
 mod tests {
     use super::*;
 
+    /// Checks that `is_held` is true while a piece of `holder` waits for its client.
+    #[track_caller]
+    fn check(holder: impl Fn() -> Holder, is_held: impl Fn() -> bool) {
+        let mut sent = Piece::new(Bytes::from_static(b"abc"), holder());
+        sent.advance(2);
+        assert!(is_held());
+        sent.advance(1);
+        assert!(!is_held());
+        let dropped = Piece::new(Bytes::from_static(b"abc"), holder());
+        drop(sent);
+        assert!(is_held());
+        drop(dropped);
+        assert!(!is_held());
+        drop(Piece::new(Bytes::new(), holder()));
+        assert!(!is_held());
+    }
+
     #[test]
     fn a_piece_is_held_until_its_last_byte_has_left_or_it_is_dropped() {
-        let progress = Arc::new(Progress::new(false, true, Arc::default()));
-        let mut sent = Piece::new(Bytes::from_static(b"abc"), &progress);
-        sent.advance(2);
-        assert!(!progress.is_released());
-        sent.advance(1);
-        assert!(progress.is_released());
-        let dropped = Piece::new(Bytes::from_static(b"abc"), &progress);
-        drop(sent);
-        assert!(!progress.is_released());
-        drop(dropped);
-        assert!(progress.is_released());
-        drop(Piece::new(Bytes::new(), &progress));
-        assert!(progress.is_released() && progress.held_since().is_none());
+        let progress = Arc::new(Progress::new(false, true));
+        check(|| Holder::Stream(Arc::clone(&progress)), || !progress.is_released());
+        assert!(progress.held_since().is_none());
+        let activity = Arc::new(Activity::new());
+        check(|| Holder::Connection(Arc::clone(&activity)), || activity.holds_piece());
     }
 }

@@ -1,19 +1,17 @@
 //! The progress of one exchange: the arrival of the request, and the bytes of the response that wait for the client.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
-/// The progress of one exchange.
+/// The progress of one exchange. The pieces of HTTP/1.1 are counted by their connection.
 #[derive(Debug)]
 pub(super) struct Progress {
     is_incomplete: AtomicBool,
     /// `None` over HTTP/1.1, where the socket limits the time of each write.
     held: Option<Mutex<Held>>,
-    /// The number of pieces of all exchanges of the connection.
-    on_connection: Arc<AtomicUsize>,
     has_stalled: AtomicBool,
 }
 
@@ -28,13 +26,12 @@ struct Held {
 }
 
 impl Progress {
-    /// `is_incomplete` is true for a request whose body has not arrived. `on_connection` counts the pieces of its connection.
-    pub(super) fn new(is_incomplete: bool, is_http2: bool, on_connection: Arc<AtomicUsize>) -> Self {
+    /// `is_incomplete` is true for a request whose body has not arrived.
+    pub(super) fn new(is_incomplete: bool, is_http2: bool) -> Self {
         let held = || Mutex::new(Held { pieces: 0, since: Instant::now(), waiting: None });
         Self {
             is_incomplete: AtomicBool::new(is_incomplete),
             held: is_http2.then(held),
-            on_connection,
             has_stalled: AtomicBool::new(false),
         }
     }
@@ -51,7 +48,6 @@ impl Progress {
 
     /// Notes that the server has received a piece.
     pub(super) fn piece_held(&self) {
-        self.on_connection.fetch_add(1, Ordering::Relaxed);
         let Some(mut held) = self.lock() else { return };
         if held.pieces == 0 {
             held.since = Instant::now();
@@ -68,7 +64,6 @@ impl Progress {
 
     /// Notes that the client has accepted a whole piece, or that the server has dropped it.
     pub(super) fn piece_released(&self) {
-        self.on_connection.fetch_sub(1, Ordering::Relaxed);
         let Some(mut held) = self.lock() else { return };
         held.pieces = held.pieces.saturating_sub(1);
         held.since = Instant::now();
