@@ -20,7 +20,7 @@ use relay_server::spending::{Spending, budget_span};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 #[cfg(feature = "ledger")]
 use crate::ledger::{LedgerError, LedgerReader};
 

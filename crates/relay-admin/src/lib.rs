@@ -18,7 +18,7 @@ mod cost;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod events;
-mod hasher;
+mod fast_map;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 pub mod metrics;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use relay_server::{RecordHandle, RecordSubscriber, RequestId, RequestRecord};
 
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 
 /// The most requests under way that are listed. Further ones are listed once they have ended.
 const RUNNING: usize = 10_000;

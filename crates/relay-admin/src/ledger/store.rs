@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_f
 use super::error::LedgerError;
 use super::row::Row;
 use super::schema::{self, AMOUNTS, Found};
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 
 /// The time to wait for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

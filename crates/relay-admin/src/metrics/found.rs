@@ -1,9 +1,10 @@
 //! The series of all records with the same labels, which are searched once.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use foldhash::fast::FixedState;
 use relay_config::ProviderName;
 use relay_providers::Usage;
 use relay_routing::{AttemptRecord, CredentialId};
@@ -18,7 +19,6 @@ use super::facts::{
 use super::histogram::Histogram;
 use super::keys::{Endpoint, Outcome};
 use super::series::{AnswerSeries, Labelled, RequestSeries, Times, UsageCounts};
-use crate::hasher::FastHasher;
 
 /// The facts that choose the series of a record.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn of(record: &RequestRecord) -> Self {
         let few = FewValues::of(record);
-        let mut hasher = FastHasher::default();
+        let mut hasher = FixedState::default().build_hasher();
         hasher.write_u64(few.bits());
         let texts = [record.model_requested.as_deref(), record.client.as_deref()];
         texts.into_iter().for_each(|text| hasher.write(text.unwrap_or_default().as_bytes()));

@@ -16,7 +16,7 @@ use super::keys::{AnswerKey, AttemptKey, RequestKey, TimeKey, UpstreamKey, Usage
 use super::series::{AnswerSeries, Labelled, Labels, RequestSeries, Times, UsageCounts};
 use super::table::Table;
 use super::values::{ValueId, Values};
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 
 /// The maximum number of distinct sets of labels whose series are remembered.
 const FOUND: usize = 16_384;

@@ -1,10 +1,9 @@
 //! A bounded table of series.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash};
+use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::hasher::FastHasher;
+use crate::fast_map::FastMap;
 
 /// The key of a series: ids of label values.
 pub(super) trait Key: Copy + Eq + Hash {
@@ -15,13 +14,13 @@ pub(super) trait Key: Copy + Eq + Hash {
 /// Series by their keys. Once there are `limit`, further ones are counted in the series of their collapsed key.
 #[derive(Debug)]
 pub(super) struct Table<K, S> {
-    series: HashMap<K, Arc<S>, BuildHasherDefault<FastHasher>>,
+    series: FastMap<K, Arc<S>>,
     limit: usize,
 }
 
 impl<K: Key, S> Table<K, S> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { series: HashMap::default(), limit }
+        Self { series: FastMap::default(), limit }
     }
 
     /// Returns the series of `key`; `None` if it has to be added first.

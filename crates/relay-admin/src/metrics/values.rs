@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 
 /// The longest text that becomes a label value, in bytes.
 const LONGEST: usize = 128;

@@ -16,7 +16,7 @@ use super::rule::Rule;
 use super::schedule::is_peak;
 use super::table::AS_OF;
 use super::tools::ToolRates;
-use crate::hasher::FastMap;
+use crate::fast_map::FastMap;
 
 /// The most models of a provider whose prices are remembered. An upstream serves a few dozen.
 const MODELS: usize = 128;
