@@ -29,6 +29,10 @@ pub(crate) struct Options {
     /// Send a handful of requests of every workload through cc-relay and the bare proxy. The numbers mean nothing.
     #[arg(long, conflicts_with = "quick")]
     pub(crate) smoke: bool,
+    /// Run each workload once, through cc-relay alone, and stop each process as a service manager does: a program that records
+    /// a profile of itself writes it at its end. The numbers mean nothing.
+    #[arg(long, conflicts_with_all = ["quick", "smoke", "rounds", "strace"])]
+    pub(crate) train: bool,
     /// Run the workloads of these names only.
     #[arg(long = "only", value_name = "NAME", value_delimiter = ',')]
     pub(crate) only: Vec<String>,

@@ -3,10 +3,15 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::Result;
+
+/// The longest time in which a process has to end.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running process. Dropping it kills it.
 #[derive(Debug)]
@@ -34,6 +39,16 @@ impl Process {
     /// Returns the piped standard output, the first time.
     pub(crate) fn take_output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Asks the process to end, by SIGTERM, and waits for it.
+    /// # Errors
+    /// If it does not end in time, or reports a failure.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let kill = find("kill").ok_or("`kill` is not installed")?;
+        output_of(&kill, &["-TERM", &self.pid.to_string()]);
+        let status = timeout(END_LIMIT, self.child.wait()).await.map_err(|_| "it does not end")??;
+        if status.success() { Ok(()) } else { Err(format!("it ends with {status}").into()) }
     }
 
     /// Returns `true` if the process has ended.

@@ -44,7 +44,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let facts = facts(&lab);
 
     let (begin, before) = (Instant::now(), Load::now());
-    let outcome = Run::new(lab, scale, directory, options.strace).all(&workloads).await?;
+    let outcome = Run::new(lab, scale, directory, &options).all(&workloads).await?;
     let stolen = Load::now().stolen_since(&before);
     let seconds = begin.elapsed().as_secs();
 
@@ -71,7 +71,7 @@ fn scale(options: &Options) -> Scale {
         (_, true) => Scale::quick(),
         _ => Scale::full(),
     };
-    let rounds = options.rounds.map(usize::from);
+    let rounds = if options.train { Some(1) } else { options.rounds.map(usize::from) };
     let scale = Scale {
         rounds: rounds.unwrap_or(scale.rounds),
         open_rounds: rounds.unwrap_or(scale.open_rounds),
@@ -96,10 +96,12 @@ fn selected(options: &Options, scale: &Scale) -> Result<Vec<Workload>> {
         [] => !(options.quick && one.is_long()),
         only => only.iter().any(|name| name == one.id),
     });
-    if options.smoke {
-        for workload in &mut workloads {
-            workload.peers.retain(|peer| !matches!(peer.kind, Kind::Nginx | Kind::Haproxy));
-        }
+    for workload in &mut workloads {
+        workload.peers.retain(|peer| match peer.kind {
+            Kind::Relay(_) => true,
+            Kind::Nginx | Kind::Haproxy => !(options.smoke || options.train),
+            _ => !options.train,
+        });
     }
     Ok(workloads)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::arguments::Options;
 use crate::peer::{Kind, Lab, Launch, Peer, Spec, start};
 use crate::proc::Load as MachineLoad;
 use crate::process::Share;
@@ -41,6 +42,8 @@ pub(crate) struct Run {
     scale: Scale,
     /// True if system calls are counted.
     strace: bool,
+    /// True if processes are asked to end.
+    train: bool,
     /// The directory of the upstream's files.
     directory: TempDir,
     outcome: Outcome,
@@ -49,9 +52,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Creates a run. With `strace`, it counts system calls too.
-    pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir, strace: bool) -> Self {
-        Self { lab, scale, strace, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
+    pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir, options: &Options) -> Self {
+        let Options { strace, train, .. } = *options;
+        Self { lab, scale, strace, train, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
     }
 
     /// Measures all workloads. A workload ends at the first request that fails, or whose answer is not the upstream's: a proxy
@@ -134,6 +137,9 @@ impl Run {
             let values = system_calls::count(workload.load, peer, time).await;
             let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
             self.record(workload.id, &peer.name, 0, values);
+        }
+        for peer in peers.into_iter().filter(|_| self.train) {
+            peer.stop().await?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::relay_config::Variant;
 pub(crate) use self::start::{Launch, start};
+use crate::Result;
 use crate::client::connection::Target;
 use crate::process::{Placement, Process};
 use crate::upstream::handle::{Protocol, Upstream};
@@ -97,7 +98,7 @@ pub(crate) struct Peer {
     prefix: String,
     /// The process, or `None` if there is no proxy.
     pub(crate) pid: Option<u32>,
-    _process: Option<Process>,
+    process: Option<Process>,
     _directory: Option<TempDir>,
 }
 
@@ -106,6 +107,14 @@ impl Peer {
     pub(crate) fn target(&self, body: Bytes) -> Target {
         let path = format!("{}/v1/messages?beta=true", self.prefix);
         Target { address: self.address, path, key: relay_config::CLIENT_KEY.to_owned(), body }
+    }
+
+    /// Asks the process that was started for it to end, and waits for it.
+    /// # Errors
+    /// If it does not end in time, or reports a failure.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let Some(process) = self.process else { return Ok(()) };
+        process.stop().await.map_err(|error| format!("{}: {error}", self.name).into())
     }
 }
 

@@ -37,11 +37,11 @@ pub(crate) async fn start(spec: &Spec, lab: &Lab, launch: Launch) -> Result<Opti
     match &spec.kind {
         Kind::Direct => {
             let address = lab.upstream.address(Protocol::Plain);
-            return Ok(Some(Peer { name, address, prefix, pid: None, _process: None, _directory: None }));
+            return Ok(Some(Peer { name, address, prefix, pid: None, process: None, _directory: None }));
         }
         Kind::External(peer) => {
             let (address, prefix, pid) = (peer.address, peer.prefix.clone(), Some(peer.pid));
-            return Ok(Some(Peer { name, address, prefix, pid, _process: None, _directory: None }));
+            return Ok(Some(Peer { name, address, prefix, pid, process: None, _directory: None }));
         }
         _ => {}
     }
@@ -57,7 +57,7 @@ pub(crate) async fn start(spec: &Spec, lab: &Lab, launch: Launch) -> Result<Opti
     let ready = timeout(LIMIT, ready).await.map_err(|_| Into::into("it does not serve")).flatten();
     ready.map_err(|error| format!("{name}: {error}"))?;
     let pid = Some(process.pid());
-    Ok(Some(Peer { name, address, prefix, pid, _process: Some(process), _directory: Some(directory) }))
+    Ok(Some(Peer { name, address, prefix, pid, process: Some(process), _directory: Some(directory) }))
 }
 
 fn program_of(kind: &Kind, lab: &Lab) -> Result<Option<PathBuf>> {
