@@ -31,7 +31,7 @@ pub(crate) struct Options {
     pub(crate) smoke: bool,
     /// Run each workload once, through cc-relay alone, and stop each process as a service manager does: a program that records
     /// a profile of itself writes it at its end. The numbers mean nothing.
-    #[arg(long, conflicts_with_all = ["quick", "smoke", "rounds", "strace"])]
+    #[arg(long, conflicts_with_all = ["quick", "rounds", "strace"])]
     pub(crate) train: bool,
     /// Run the workloads of these names only.
     #[arg(long = "only", value_name = "NAME", value_delimiter = ',')]

@@ -1,5 +1,6 @@
 //! A run with a handful of requests of every workload. No time is asserted.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +38,28 @@ fn every_workload_runs_through_the_relay_and_the_bare_proxy_without_an_error() {
     for workload in workloads.split_whitespace() {
         assert!(values.iter().any(|value| value["workload"] == workload), "no value of {workload}");
     }
+}
+
+#[test]
+fn a_training_runs_the_relay_alone_and_lets_each_process_end_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, ends) = (directory.path().join("cc-relay"), directory.path().join("ends"));
+    // Passes SIGTERM on, and notes the exit status.
+    let script = format!(
+        "#!/bin/sh\n'{}' \"$@\" &\ntrap \"kill -TERM $!\" TERM\nwait\nwait $!\necho $? >> '{}'\n",
+        relay().display(),
+        ends.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay-bench"));
+    command.args(["--smoke", "--train", "--only", "json-1k", "--relay"]).arg(&program);
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}\n{stdout}");
+    assert!(stdout.contains("| cc-relay, Bedrock |") && !stdout.contains("| bare hyper |"), "{stdout}");
+    // Four configurations, and the question for the version.
+    assert_eq!(std::fs::read_to_string(ends).unwrap(), "0\n".repeat(5));
 }
 
 #[test]
