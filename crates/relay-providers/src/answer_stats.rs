@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use pin_project_lite::pin_project;
 use relay_stream::StreamError;
 use relay_stream::body::forward;
 use relay_stream::thinking::Thinking;
@@ -158,37 +157,33 @@ pub(crate) type OnThinking = Box<dyn FnMut(Thinking) + Send>;
 /// for the end of the body.
 const END_GRACE: Duration = Duration::from_secs(1);
 
-pin_project! {
-    /// A streamed body that records the time of its first content. It ends regularly if the upstream does not end it within
-    /// [`END_GRACE`] after the end of the message.
-    pub(crate) struct AnswerStatsBody<B> {
-        // The events that were held back.
-        start: Bytes,
-        #[pin]
-        inner: WatchBody<B, OnEnd>,
-        stats: AnswerStats,
-        // Runs from the end of the message on.
-        grace: Option<Pin<Box<Sleep>>>,
-    }
+/// A streamed body that records the time of its first content. It ends regularly if the upstream does not end it within
+/// [`END_GRACE`] after the end of the message.
+pub(crate) struct AnswerStatsBody<B> {
+    /// The events that were held back.
+    start: Bytes,
+    inner: Box<WatchBody<B, OnEnd>>,
+    stats: AnswerStats,
+    /// Runs from the end of the message on.
+    grace: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> AnswerStatsBody<B> {
     /// Creates the body of `start`, which `inner` has already forwarded, and the rest of `inner`.
-    pub(crate) fn new(start: Bytes, inner: WatchBody<B, OnEnd>, stats: AnswerStats) -> Self {
+    pub(crate) fn new(start: Bytes, inner: Box<WatchBody<B, OnEnd>>, stats: AnswerStats) -> Self {
         Self { start, inner, stats, grace: None }
     }
 
     /// Returns `Ready` once the message is complete and the grace for the end of its body has passed.
-    fn poll_grace(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        if !this.inner.report().is_complete() {
+    fn poll_grace(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.inner.report().is_complete() {
             return Poll::Pending;
         }
-        this.grace.get_or_insert_with(|| Box::pin(sleep(END_GRACE))).as_mut().poll(cx)
+        self.grace.get_or_insert_with(|| Box::pin(sleep(END_GRACE))).as_mut().poll(cx)
     }
 }
 
-impl<B: Body<Data = Bytes, Error = AnswerBodyError>> Body for AnswerStatsBody<B> {
+impl<B: Body<Data = Bytes, Error = AnswerBodyError> + Unpin> Body for AnswerStatsBody<B> {
     type Data = Bytes;
     type Error = AnswerBodyError;
 
@@ -196,19 +191,18 @@ impl<B: Body<Data = Bytes, Error = AnswerBodyError>> Body for AnswerStatsBody<B>
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.as_mut().project();
-        if !this.start.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.start)))));
+        if !self.start.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.start)))));
         }
-        let next = this.inner.poll_frame(cx);
+        let next = Pin::new(&mut *self.inner).poll_frame(cx);
         if next.is_ready() {
             self.stats.see(self.inner.report());
         }
         match next {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(end_error(error)))),
-            _ if self.as_mut().poll_grace(cx).is_ready() => {
-                self.project().inner.end();
+            _ if self.poll_grace(cx).is_ready() => {
+                Pin::new(&mut *self.inner).end();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(forward(frame)))),

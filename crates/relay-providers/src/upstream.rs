@@ -540,7 +540,7 @@ mod tests {
         let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
         let (upstream, attempt) = (upstream(base_url, &Arc::default()), Attempt::new(request));
         let size = std::mem::size_of_val(&upstream.0.attempt(&attempt));
-        assert!(size <= 4 * 1024, "{size} bytes");
+        assert!(size <= 3500, "{size} bytes");
     }
 
     #[tokio::test]

@@ -79,8 +79,13 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// is forwarded. With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break
     /// inside an event is an exception: no event can be inserted there, so the body fails.
     pub fn check_end(mut self, on_break: OnBreak) -> Self {
-        self.on_break = Some(on_break);
+        self.set_check_end(on_break);
         self
+    }
+
+    /// Does the same as [`check_end`](Self::check_end), also to a body of which frames have been read.
+    pub fn set_check_end(&mut self, on_break: OnBreak) {
+        self.on_break = Some(on_break);
     }
 
     /// Sets a sink for the thinking in the body, before its first frame. The sink runs inside `poll_frame`,
