@@ -29,8 +29,9 @@ pub(crate) struct Options {
     /// Send a handful of requests of every workload through cc-relay and the bare proxy. The numbers mean nothing.
     #[arg(long, conflicts_with = "quick")]
     pub(crate) smoke: bool,
-    /// Run each workload once, through cc-relay alone, and stop each process as a service manager does: a program that records
-    /// a profile of itself writes it at its end. The numbers mean nothing.
+    /// Run each workload once, through cc-relay alone, and stop the processes as a service manager does: a program that records
+    /// a profile of itself writes it at its end. Processes that serve a single measurement are killed, as without this option:
+    /// those of memory, of the start, and of clients that stop reading. The numbers mean nothing.
     #[arg(long, conflicts_with_all = ["quick", "rounds", "strace"])]
     pub(crate) train: bool,
     /// Run the workloads of these names only.

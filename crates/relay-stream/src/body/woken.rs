@@ -14,7 +14,7 @@ pin_project! {
     /// comparisons and a load unless the future was woken. Unlike most futures, it may be polled after its completion, if the future
     /// inside may.
     /// ```
-    /// use std::future::{pending, poll_fn};
+    /// use std::future::poll_fn;
     /// use std::task::Poll;
     ///
     /// use relay_stream::body::Woken;
