@@ -2,16 +2,13 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::Result;
-
-/// The longest time in which a process has to end.
-const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running process. Dropping it kills it.
 #[derive(Debug)]
@@ -41,14 +38,12 @@ impl Process {
         self.child.stdout.take()
     }
 
-    /// Asks the process to end, by SIGTERM, and waits for it.
+    /// Asks the process to end, by a signal such as `-TERM`, and waits for it.
     /// # Errors
-    /// If it does not end in time, or reports a failure.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        let kill = find("kill").ok_or("`kill` is not installed")?;
-        output_of(&kill, &["-TERM", &self.pid.to_string()]);
-        let status = timeout(END_LIMIT, self.child.wait()).await.map_err(|_| "it does not end")??;
-        if status.success() { Ok(()) } else { Err(format!("it ends with {status}").into()) }
+    /// If it does not end within `limit`.
+    pub(crate) async fn end(mut self, signal: &str, limit: Duration) -> Result<ExitStatus> {
+        output_of(Path::new("kill"), &[signal, &self.pid.to_string()]).ok_or("`kill` is not installed")?;
+        Ok(timeout(limit, self.child.wait()).await.map_err(|_| "it does not end")??)
     }
 
     /// Returns `true` if the process has ended.

@@ -8,6 +8,7 @@ mod start;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -19,6 +20,9 @@ use crate::Result;
 use crate::client::connection::Target;
 use crate::process::{Placement, Process};
 use crate::upstream::handle::{Protocol, Upstream};
+
+/// The longest time in which a peer has to end.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// The programs and the upstream that all peers share.
 #[derive(Debug)]
@@ -114,7 +118,11 @@ impl Peer {
     /// If it does not end in time, or reports a failure.
     pub(crate) async fn stop(self) -> Result<()> {
         let Some(process) = self.process else { return Ok(()) };
-        process.stop().await.map_err(|error| format!("{}: {error}", self.name).into())
+        match process.end("-TERM", END_LIMIT).await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{}: it ends with {status}", self.name).into()),
+            Err(error) => Err(format!("{}: {error}", self.name).into()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! System calls of a proxy, counted by `strace`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::load::Load;
 use super::metric::{Metric, Values};
 use crate::peer::Peer;
-use crate::process::{Process, find, isolated, output_of};
+use crate::process::{Process, find, isolated};
 use crate::{Error, Result};
 
 /// The longest time for strace to attach, or to end.
@@ -66,15 +66,9 @@ impl Trace {
     }
 
     /// Ends strace and returns the number of system calls.
-    async fn finish(mut self) -> Result<u64> {
+    async fn finish(self) -> Result<u64> {
         // SIGINT lets it write its summary.
-        output_of(Path::new("kill"), &["-INT", &self.strace.pid().to_string()]);
-        let ended = async {
-            while !self.strace.has_ended() {
-                sleep(BETWEEN).await;
-            }
-        };
-        timeout(LIMIT, ended).await.map_err(|_| "strace does not end")?;
+        self.strace.end("-INT", LIMIT).await.map_err(|error| format!("strace: {error}"))?;
         let summary = fs::read_to_string(self.summary.path())?;
         Ok(calls_of(&summary).ok_or("strace has written no summary")?)
     }
