@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use relay_providers::AnswerBodyError;
+use relay_stream::body::Woken;
 
 use super::activity::Activity;
 use super::piece::{Holder, Piece};
@@ -103,13 +104,13 @@ impl HttpBody for ReceivedBody {
 /// reset the stream. Otherwise the last piece would stay in h2's buffer for as long as the client gives no room for it.
 #[derive(Debug)]
 pub(super) struct SentBody {
-    // Dropped before the exchange ends.
-    inner: Body,
+    // Dropped before the exchange ends. hyper polls it several times for each piece.
+    inner: Woken<Body>,
     exchange: OpenExchange,
     /// The rest of a frame of which a piece has been handed out.
     rest: Bytes,
     is_http2: bool,
-    /// True once `inner` has ended.
+    /// True once `inner` has ended, as of its last frame: it consists of many layers, each of which would look at its own state.
     has_ended: bool,
     /// The bytes that are still to come, if their number is known.
     missing: Option<u64>,
@@ -126,14 +127,15 @@ impl SentBody {
         ends_with_connection: bool,
     ) -> Self {
         let missing = inner.size_hint().exact();
-        let ends_with_connection = ends_with_connection && !inner.is_end_stream();
+        let has_ended = inner.is_end_stream();
+        let ends_with_connection = ends_with_connection && !has_ended;
         exchange.activity.set_needs_reset(ends_with_connection);
         Self {
-            inner,
+            inner: Woken::new(inner),
             exchange,
             rest: Bytes::new(),
             is_http2,
-            has_ended: false,
+            has_ended,
             missing,
             ends_with_connection,
         }
@@ -156,7 +158,7 @@ impl SentBody {
 
     /// Returns `true` if no further piece is to come.
     fn has_all(&self) -> bool {
-        self.rest.is_empty() && (self.has_ended || self.inner.is_end_stream())
+        self.rest.is_empty() && self.has_ended
     }
 
     /// Returns the end of the body, over HTTP/2 once the client has accepted all of it.
@@ -189,7 +191,10 @@ impl HttpBody for SentBody {
         if this.rest.is_empty() {
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.rest = data,
+                    Ok(data) => {
+                        this.rest = data;
+                        this.has_ended = this.inner.is_end_stream();
+                    }
                     Err(frame) => {
                         return Poll::Ready(frame.into_trailers().ok().map(|it| Ok(Frame::trailers(it))));
                     }
@@ -223,7 +228,7 @@ impl HttpBody for SentBody {
 impl Drop for SentBody {
     fn drop(&mut self) {
         if self.exchange.has_stalled() {
-            self.inner.stall();
+            self.inner.get_mut().stall();
         }
     }
 }

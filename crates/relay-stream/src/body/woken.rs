@@ -1,18 +1,22 @@
-//! A future that is polled only when it has been woken.
+//! A future or a body that is polled only when it has been woken.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// Polls its future at first, and then only if the future has been woken.
+    /// Polls its future or its body at first, and then only if it has been woken.
     ///
-    /// A task that waits for several things is polled for each of them, and polls all of them. A poll of this future costs two
-    /// comparisons and a load unless the future was woken. Unlike most futures, it may be polled after its completion, if the future
-    /// inside may.
+    /// A task that waits for several things is polled for each of them, and polls all of them. A poll of this type costs two
+    /// comparisons and a load unless the inner value was woken. Unlike most futures, it may be polled after its completion, if the
+    /// future inside may.
+    ///
+    /// A body has to wake its task after a pending poll, as its contract requires: it is not polled for any other reason. A body
+    /// that is never pending allocates nothing.
     /// ```
     /// use std::future::poll_fn;
     /// use std::task::Poll;
@@ -33,9 +37,9 @@ pin_project! {
     /// assert_eq!(polls, 1);
     /// ```
     #[derive(Debug)]
-    pub struct Woken<F> {
+    pub struct Woken<T> {
         #[pin]
-        future: F,
+        inner: T,
         // `None` before the first poll.
         registered: Option<Registered>,
     }
@@ -48,46 +52,60 @@ struct Registered {
     task: Waker,
 }
 
-impl<F> Woken<F> {
-    /// Wraps `future`.
-    pub fn new(future: F) -> Self {
-        Woken { future, registered: None }
+impl<T> Woken<T> {
+    /// Wraps `inner`, a future or a body.
+    pub fn new(inner: T) -> Self {
+        Woken { inner, registered: None }
     }
 
-    /// Returns the future.
-    pub fn get_ref(&self) -> &F {
-        &self.future
+    /// Returns the future or the body.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
     }
 
-    /// Returns the future. The next poll polls it.
-    pub fn get_mut(&mut self) -> &mut F {
+    /// Returns the future or the body. The next poll polls it.
+    pub fn get_mut(&mut self) -> &mut T {
         if let Some(Registered { alarm, .. }) = &self.registered {
             alarm.is_due.store(true, Ordering::Relaxed);
         }
-        &mut self.future
+        &mut self.inner
     }
-}
 
-impl<F: Future> Woken<F> {
-    /// Registers the task, and polls the future if that is due.
-    #[cold]
-    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    /// Returns `true` if the last poll was pending, with the same task, and nothing has woken it since.
+    #[inline]
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        self.registered.as_ref().is_some_and(|registered| registered.is_quiet(cx))
+    }
+
+    /// Registers the task, and calls `poll` if that is due.
+    fn poll_due<O>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<O>,
+    ) -> Poll<O> {
         let this = self.project();
         let Registered { alarm, task } = this.registered.get_or_insert_with(|| Registered::new(cx.waker()));
         if !task.will_wake(cx.waker()) {
             task.clone_from(cx.waker());
             alarm.task().clone_from(task);
         }
-        // If the future is woken during the poll, the alarm sets it again.
+        // If it is woken during the poll, the alarm sets it again.
         if !alarm.is_due.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         let waker = Waker::from(Arc::clone(alarm));
-        let output = this.future.poll(&mut Context::from_waker(&waker));
+        let output = poll(this.inner, &mut Context::from_waker(&waker));
         if output.is_ready() {
             alarm.is_due.store(true, Ordering::Relaxed);
         }
         output
+    }
+}
+
+impl<F: Future> Woken<F> {
+    #[cold]
+    fn poll_due_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll_due(cx, F::poll)
     }
 }
 
@@ -96,10 +114,39 @@ impl<F: Future> Future for Woken<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match &self.registered {
-            Some(registered) if registered.is_quiet(cx) => Poll::Pending,
-            _ => self.poll_due(cx),
+        if self.is_quiet(cx) { Poll::Pending } else { self.poll_due_future(cx) }
+    }
+}
+
+impl<B: Body> Body for Woken<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        if self.is_quiet(cx) {
+            return Poll::Pending;
         }
+        if self.registered.is_none() {
+            let this = self.project();
+            let next = this.inner.poll_frame(cx);
+            if next.is_pending() {
+                // The next poll registers a waker of its own. This one ends here: a body may be pending only to let its task go on.
+                *this.registered = Some(Registered::new(cx.waker()));
+            }
+            return next;
+        }
+        self.poll_due(cx, B::poll_frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -145,10 +192,15 @@ impl Wake for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
     use std::future::poll_fn;
     use std::pin::pin;
 
+    use bytes::Bytes;
     use futures_util::future::join;
+    use http_body_util::Full;
+    use http_body_util::channel::Channel;
     use tokio::sync::oneshot;
     use tokio_test::{assert_pending, assert_ready, task};
 
@@ -201,6 +253,96 @@ mod tests {
             assert!(task.is_woken());
         }
         assert_eq!(assert_ready!(task.poll()), 3);
+    }
+
+    /// A body of a channel that counts its polls.
+    struct Counted<'a>(Channel<Bytes>, &'a Cell<u32>);
+
+    impl Body for Counted<'_> {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.1.set(self.1.get() + 1);
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_polled_until_it_is_pending_and_then_when_it_was_woken() {
+        let polls = Cell::new(0);
+        let (mut sender, channel) = Channel::new(2);
+        let mut body = pin!(Woken::new(Counted(channel, &polls)));
+        let mut task = task::spawn(());
+        let mut poll = |body: &mut Pin<&mut Woken<_>>| {
+            let next = task.enter(|cx, _| body.as_mut().poll_frame(cx));
+            let next = next.map_ok(|frame| frame.into_data().unwrap()).map(Option::transpose);
+            (next, polls.take())
+        };
+        let data = |text: &'static str| Poll::Ready(Ok(Some(Bytes::from(text))));
+        sender.send_data("1".into()).await.unwrap();
+        assert_eq!(poll(&mut body), (data("1"), 1));
+        // The poll after the first pending one registers a waker of its own.
+        assert_eq!(poll(&mut body), (Poll::Pending, 1));
+        assert_eq!(poll(&mut body), (Poll::Pending, 1));
+        for _ in 0..5 {
+            assert_eq!(poll(&mut body), (Poll::Pending, 0));
+        }
+        sender.send_data("2".into()).await.unwrap();
+        sender.send_data("3".into()).await.unwrap();
+        assert_eq!(poll(&mut body), (data("2"), 1));
+        assert_eq!(poll(&mut body), (data("3"), 1));
+        assert_eq!(poll(&mut body), (Poll::Pending, 1));
+        assert_eq!(poll(&mut body), (Poll::Pending, 0));
+        drop(sender);
+        assert_eq!(poll(&mut body), (Poll::Ready(Ok(None)), 1));
+    }
+
+    /// A body that lets its task go on before each of its frames.
+    struct Yielding(Full<Bytes>, bool);
+
+    impl Body for Yielding {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.1 = !self.1;
+            if self.1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+    }
+
+    #[test]
+    fn a_pending_poll_of_a_body_ends_the_poll_also_if_it_wakes_the_task() {
+        let mut body = pin!(Woken::new(Yielding(Full::new(Bytes::from("{}")), false)));
+        let mut task = task::spawn(());
+        for is_end in [false, true] {
+            assert_pending!(task.enter(|cx, _| body.as_mut().poll_frame(cx)));
+            assert!(task.is_woken());
+            let next = assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx)));
+            assert_eq!(next.is_none(), is_end);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_never_pending_registers_nothing() {
+        let mut body = pin!(Woken::new(Full::new(Bytes::from("{}"))));
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
+        let mut task = task::spawn(());
+        for is_end in [false, true] {
+            let next = assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx)));
+            assert_eq!(next.is_none(), is_end);
+        }
+        assert!(body.is_end_stream() && body.registered.is_none());
     }
 
     #[tokio::test]
