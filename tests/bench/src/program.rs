@@ -114,6 +114,15 @@ async fn build_relay() -> Result<PathBuf> {
     crate::progress("building cc-relay");
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "-p", "cc-relay", "--message-format", "json-render-diagnostics"]);
+    // Otherwise ring and all that depends on it are compiled again: its build script depends on these variables of `cargo run`.
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_"))
+        {
+            command.env_remove(name);
+        }
+    }
     let output = command.current_dir(root).stderr(std::process::Stdio::inherit()).output().await?;
     if !output.status.success() {
         return Err("cc-relay could not be built".into());
