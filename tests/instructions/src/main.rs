@@ -20,14 +20,17 @@
 //! | `shown` | a request as in `message`, with prices and the subscribers of the admin API |
 //! | `observed`, `observed-event`, `observed-150000` | the same with all subscribers, as the program composes them |
 //! | `logged-event` | an event as in `event`, with the spans of a log |
+//! | `served`, `served-event` | the same over a connection of HTTP/1.1 to a client, which waits for each event before the next one |
 //! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
-//! The upstream is a connection in memory. Its own work is part of the numbers, and is small. callgrind separates the thread of the
+//! The upstream is a connection in memory. Its own work is part of the numbers, and is small. So is that of the client, without the
+//! kernel's. callgrind separates the thread of the
 //! requests, whose numbers are exact, from those in which observers do their work. Their work depends on time: a batch of the
 //! ledger has the requests of 200 ms, which are fewer under callgrind.
 
 #[path = "../../../crates/relay-messages/benches/claude_code/mod.rs"]
 mod claude_code;
+mod client;
 mod observers;
 mod upstream;
 
@@ -41,6 +44,7 @@ use http_body_util::{BodyExt, Full};
 use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_config::{Config, Format, Loader};
 use relay_server::{RecordSubscriber, Relay, RequestRecord};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -74,7 +78,7 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "keys-10000" => (10_000, 10),
         "clients-10000" => (10, 10_000),
         "message" | "limited" | "mapped" | "event" | "message-150000" | "logged-event" | "shown"
-        | "observed" | "observed-event" | "observed-150000" => (10, 10),
+        | "observed" | "observed-event" | "observed-150000" | "served" | "served-event" => (10, 10),
         other => return Err(format!("unknown stage: {other}").into()),
     };
     if stage == "logged-event" {
@@ -93,11 +97,17 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "shown" => Some(Observers::live(&config)?),
         _ => is_observed.then(|| Observers::all(&config)).transpose()?,
     };
+    let turns = (stage == "served-event").then(|| Arc::new(Semaphore::new(0)));
+    let reply = turns.iter().fold(reply, Reply::in_turns);
     let mut builder = Relay::builder(config).with_connector(connector(reply));
     if let Some(observers) = &observers {
         builder = observers.attach(builder);
     }
-    let (relay, body) = (builder.build()?, Bytes::from(body));
+    let relay = builder.build()?;
+    if stage.starts_with("served") {
+        return client::call(relay, &body, requests, turns).await;
+    }
+    let body = Bytes::from(body);
     for _ in 0..requests {
         send(&relay, body.clone()).await?;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::Semaphore;
 use tower::Service;
 use tower::util::service_fn;
 
@@ -15,12 +16,16 @@ const END: &str = "event: content_block_stop\ndata: {\"type\":\"content_block_st
 
 /// The pieces of each answer, in the order in which they are written. The relay reads each of them on its own.
 #[derive(Clone)]
-pub(crate) struct Reply(Arc<[String]>);
+pub(crate) struct Reply {
+    pieces: Arc<[String]>,
+    /// Has a permit for each piece after the first.
+    turns: Option<Arc<Semaphore>>,
+}
 
 impl Reply {
     /// Returns an answer in one piece.
     pub(crate) fn message() -> Self {
-        Self([response("application/json", MESSAGE.len(), MESSAGE)].into())
+        Self { pieces: [response("application/json", MESSAGE.len(), MESSAGE)].into(), turns: None }
     }
 
     /// Returns a stream with this number of events with text.
@@ -28,7 +33,13 @@ impl Reply {
         let length = START.len() + deltas * DELTA.len() + END.len();
         let start = response("text/event-stream", length, START);
         let deltas = std::iter::repeat_n(DELTA.to_owned(), deltas);
-        Self([start].into_iter().chain(deltas).chain([END.to_owned()]).collect())
+        let pieces = [start].into_iter().chain(deltas).chain([END.to_owned()]).collect();
+        Self { pieces, turns: None }
+    }
+
+    /// Takes a permit before each piece after the first one.
+    pub(crate) fn in_turns(self, turns: &Arc<Semaphore>) -> Self {
+        Self { turns: Some(Arc::clone(turns)), ..self }
     }
 }
 
@@ -57,7 +68,11 @@ async fn answer(mut stream: DuplexStream, reply: Reply) {
     let mut received = Vec::new();
     while let Some(length) = read_request(&mut stream, &mut received).await {
         received.drain(..length);
-        for piece in &*reply.0 {
+        for (index, piece) in reply.pieces.iter().enumerate() {
+            if let Some(turns) = reply.turns.as_ref().filter(|_| index > 0) {
+                let Ok(turn) = turns.acquire().await else { return };
+                turn.forget();
+            }
             if stream.write_all(piece.as_bytes()).await.is_err() {
                 return;
             }
