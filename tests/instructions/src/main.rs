@@ -20,13 +20,13 @@
 //! | `shown` | a request as in `message`, with prices and the subscribers of the admin API |
 //! | `observed`, `observed-event`, `observed-150000` | the same with all subscribers, as the program composes them |
 //! | `logged-event` | an event as in `event`, with the spans of a log |
-//! | `served`, `served-event` | the same over a connection of HTTP/1.1 to a client, which waits for each event before the next one |
+//! | `served` | a request as in `message`, over a connection of HTTP/1.1 to a client |
+//! | `served-event` | an event as in `event`, over such a connection: the client has each event before the upstream sends the next one |
 //! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
-//! The upstream is a connection in memory. Its own work is part of the numbers, and is small. So is that of the client, without the
-//! kernel's. callgrind separates the thread of the
-//! requests, whose numbers are exact, from those in which observers do their work. Their work depends on time: a batch of the
-//! ledger has the requests of 200 ms, which are fewer under callgrind.
+//! The upstream is a connection in memory. Its own work is part of the numbers, and is small. So is that of the client. The kernel's is
+//! not counted. callgrind separates the thread of the requests, whose numbers are exact, from those in which observers do their work.
+//! Their work depends on time: a batch of the ledger has the requests of 200 ms, which are fewer under callgrind.
 
 #[path = "../../../crates/relay-messages/benches/claude_code/mod.rs"]
 mod claude_code;
@@ -98,7 +98,10 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         _ => is_observed.then(|| Observers::all(&config)).transpose()?,
     };
     let turns = (stage == "served-event").then(|| Arc::new(Semaphore::new(0)));
-    let reply = turns.iter().fold(reply, Reply::in_turns);
+    let reply = match &turns {
+        Some(turns) => reply.in_turns(turns),
+        None => reply,
+    };
     let mut builder = Relay::builder(config).with_connector(connector(reply));
     if let Some(observers) = &observers {
         builder = observers.attach(builder);

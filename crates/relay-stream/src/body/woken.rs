@@ -40,7 +40,7 @@ pin_project! {
     pub struct Woken<T> {
         #[pin]
         inner: T,
-        // `None` before the first poll.
+        // `None` before the first poll of a future, and before the first pending poll of a body.
         registered: Option<Registered>,
     }
 }
