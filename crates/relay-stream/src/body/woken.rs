@@ -198,10 +198,11 @@ mod tests {
     use std::pin::pin;
 
     use bytes::Bytes;
+    use futures_util::StreamExt;
     use futures_util::future::join;
-    use http_body_util::Full;
-    use http_body_util::channel::Channel;
-    use tokio::sync::oneshot;
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
+    use tokio::sync::{mpsc, oneshot};
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
@@ -255,27 +256,21 @@ mod tests {
         assert_eq!(assert_ready!(task.poll()), 3);
     }
 
-    /// A body of a channel that counts its polls.
-    struct Counted<'a>(Channel<Bytes>, &'a Cell<u32>);
-
-    impl Body for Counted<'_> {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            self.1.set(self.1.get() + 1);
-            Pin::new(&mut self.0).poll_frame(cx)
-        }
+    /// Returns a body of the data that `poll` returns.
+    fn polled(
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Option<&'static str>>,
+    ) -> impl Body<Data = Bytes, Error = Infallible> {
+        StreamBody::new(stream::poll_fn(poll).map(|data| Ok(Frame::data(Bytes::from(data)))))
     }
 
     #[tokio::test]
     async fn a_body_is_polled_until_it_is_pending_and_then_when_it_was_woken() {
         let polls = Cell::new(0);
-        let (mut sender, channel) = Channel::new(2);
-        let mut body = pin!(Woken::new(Counted(channel, &polls)));
+        let (sender, mut receiver) = mpsc::channel(2);
+        let mut body = pin!(Woken::new(polled(|cx| {
+            polls.set(polls.get() + 1);
+            receiver.poll_recv(cx)
+        })));
         let mut task = task::spawn(());
         let mut poll = |body: &mut Pin<&mut Woken<_>>| {
             let next = task.enter(|cx, _| body.as_mut().poll_frame(cx));
@@ -283,7 +278,7 @@ mod tests {
             (next, polls.take())
         };
         let data = |text: &'static str| Poll::Ready(Ok(Some(Bytes::from(text))));
-        sender.send_data("1".into()).await.unwrap();
+        sender.send("1").await.unwrap();
         assert_eq!(poll(&mut body), (data("1"), 1));
         // The poll after the first pending one registers a waker of its own.
         assert_eq!(poll(&mut body), (Poll::Pending, 1));
@@ -291,8 +286,8 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(poll(&mut body), (Poll::Pending, 0));
         }
-        sender.send_data("2".into()).await.unwrap();
-        sender.send_data("3".into()).await.unwrap();
+        sender.send("2").await.unwrap();
+        sender.send("3").await.unwrap();
         assert_eq!(poll(&mut body), (data("2"), 1));
         assert_eq!(poll(&mut body), (data("3"), 1));
         assert_eq!(poll(&mut body), (Poll::Pending, 1));
@@ -301,29 +296,17 @@ mod tests {
         assert_eq!(poll(&mut body), (Poll::Ready(Ok(None)), 1));
     }
 
-    /// A body that lets its task go on before each of its frames.
-    struct Yielding(Full<Bytes>, bool);
-
-    impl Body for Yielding {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            self.1 = !self.1;
-            if self.1 {
+    #[test]
+    fn a_pending_poll_of_a_body_ends_the_poll_also_if_it_wakes_the_task() {
+        let (mut is_pending, mut data) = (false, Some("{}"));
+        let mut body = pin!(Woken::new(polled(|cx| {
+            is_pending = !is_pending;
+            if is_pending {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Pin::new(&mut self.0).poll_frame(cx)
-        }
-    }
-
-    #[test]
-    fn a_pending_poll_of_a_body_ends_the_poll_also_if_it_wakes_the_task() {
-        let mut body = pin!(Woken::new(Yielding(Full::new(Bytes::from("{}")), false)));
+            Poll::Ready(data.take())
+        })));
         let mut task = task::spawn(());
         for is_end in [false, true] {
             assert_pending!(task.enter(|cx, _| body.as_mut().poll_frame(cx)));
