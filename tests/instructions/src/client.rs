@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use relay_server::Relay;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::Result;
+use crate::message::{read, read_message};
 
 /// The end of a chunked body.
 const END: &[u8] = b"\r\n0\r\n\r\n";
@@ -41,7 +42,7 @@ pub(crate) async fn call(
         stream.write_all(request.as_bytes()).await?;
         match &turns {
             Some(turns) => read_stream(&mut stream, turns).await?,
-            None => read_message(&mut stream).await?,
+            None => read_answer(&mut stream).await?,
         }
     }
     drop((stream, stop));
@@ -49,20 +50,13 @@ pub(crate) async fn call(
     Ok(())
 }
 
-/// Reads an answer whose `content-length` the relay has set.
-async fn read_message(stream: &mut TcpStream) -> Result<()> {
+/// Reads an answer in one piece.
+async fn read_answer(stream: &mut TcpStream) -> Result<()> {
     let mut received = Vec::new();
-    loop {
-        read(stream, &mut received).await?;
-        let Some(end) = memchr::memmem::find(&received, b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&received[..end])?;
-        if !head.starts_with("HTTP/1.1 200 ") {
-            return Err(format!("the relay answered: {head}").into());
-        }
-        let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: "));
-        if received.len() >= end + 4 + length.ok_or("no content-length")?.parse::<usize>()? {
-            return Ok(());
-        }
+    read_message(stream, &mut received).await?;
+    match received.starts_with(b"HTTP/1.1 200 ") {
+        true => Ok(()),
+        false => Err(format!("the relay answered: {}", String::from_utf8_lossy(&received)).into()),
     }
 }
 
@@ -78,11 +72,4 @@ async fn read_stream(stream: &mut TcpStream, turns: &Semaphore) -> Result<()> {
         turns.add_permits(events.saturating_sub(1) - before.saturating_sub(1));
     }
     Ok(())
-}
-
-async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
-    match stream.read_buf(received).await? {
-        0 => Err("the relay closed the connection within an answer".into()),
-        _ => Ok(()),
-    }
 }

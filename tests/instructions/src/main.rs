@@ -31,6 +31,7 @@
 #[path = "../../../crates/relay-messages/benches/claude_code/mod.rs"]
 mod claude_code;
 mod client;
+mod message;
 mod observers;
 mod upstream;
 

@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::Uri;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::Semaphore;
 use tower::Service;
 use tower::util::service_fn;
+
+use crate::message::read_message;
 
 const MESSAGE: &str = r#"{"id":"msg_01","type":"message","role":"assistant","model":"claude-opus-5-5","content":[{"type":"text","text":"The error means that the value is used after it was moved. Borrow it instead, or clone it before the call, so that the first use keeps it. The compiler names both places."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":212,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":48,"service_tier":"standard"}}"#;
 const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_01\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-opus-5-5\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":212,\"output_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
@@ -66,7 +68,7 @@ pub(crate) fn connector(
 /// Answers the requests of a connection until the relay closes it.
 async fn answer(mut stream: DuplexStream, reply: Reply) {
     let mut received = Vec::new();
-    while let Some(length) = read_request(&mut stream, &mut received).await {
+    while let Ok(length) = read_message(&mut stream, &mut received).await {
         received.drain(..length);
         for (index, piece) in reply.pieces.iter().enumerate() {
             if let Some(turns) = reply.turns.as_ref().filter(|_| index > 0) {
@@ -80,25 +82,4 @@ async fn answer(mut stream: DuplexStream, reply: Reply) {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// Reads until `received` has a whole request, and returns its length. `None` at the end of the connection.
-async fn read_request(stream: &mut DuplexStream, received: &mut Vec<u8>) -> Option<usize> {
-    loop {
-        if let Some(length) = request_length(received) {
-            return Some(length);
-        }
-        if stream.read_buf(received).await.ok()? == 0 {
-            return None;
-        }
-    }
-}
-
-/// Returns the length of the first request in `received`, or `None` if it is incomplete.
-fn request_length(received: &[u8]) -> Option<usize> {
-    let end = memchr::memmem::find(received, b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&received[..end]).ok()?;
-    let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: "))?;
-    let length = head.len() + 4 + length.parse::<usize>().ok()?;
-    (received.len() >= length).then_some(length)
 }
